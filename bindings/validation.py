@@ -1,0 +1,73 @@
+"""Shapes, dtypes and devices of an op's arguments, checked once against its KernelSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from neurorbit.kernels.spec import KernelSpec
+
+FLOATS = (torch.float32, torch.float64)
+
+
+def _expected(dims: tuple[str, ...], sizes: Mapping[str, int]) -> str:
+    def one(dim: str) -> str:
+        letter = dim.split("|")[0]
+        return f"{letter}={sizes[letter]}{' or 1' if '|' in dim else ''}" if letter in sizes else letter
+
+    return f"[{', '.join(one(d) for d in dims)}]"
+
+
+def bind_sizes(spec: KernelSpec, values: Mapping[str, Tensor | None], known: Mapping[str, int]) -> dict[str, int]:
+    """The size of every named dim; ValueError names the argument and the dim that differs and from what."""
+    sizes = dict(known)
+    origin = dict.fromkeys(known, "the options")
+    for argument in spec.arguments:
+        value = values[argument.name]
+        if value is None:
+            continue
+        got = list(value.shape)
+        where = f"{argument.name}: expected {_expected(argument.dims, sizes)}, got {got}"
+        if value.ndim != len(argument.dims):
+            raise ValueError(f"{where}: {value.ndim} dims instead of {len(argument.dims)}")
+        for dim, size in zip(argument.dims, got, strict=True):
+            letter = dim.split("|")[0]
+            if "|" in dim and size == 1:
+                continue
+            if letter not in sizes:
+                sizes[letter], origin[letter] = size, argument.name
+            elif sizes[letter] != size:
+                raise ValueError(f"{where}: {letter} differs from {origin[letter]}")
+    for letter, limit in spec.limits.items():
+        if sizes.get(letter, 0) > limit:
+            raise ValueError(f"{origin[letter]}: {letter}={sizes[letter]} is above this op's limit of {limit}")
+    return sizes
+
+
+def check_tensors(spec: KernelSpec, values: Mapping[str, Tensor | None]) -> None:
+    """One floating dtype and one device for all; integers where integers belong; no gradient that is not there."""
+    first = spec.arguments[0].name
+    lead = values[first]
+    if not isinstance(lead, Tensor):
+        raise TypeError(f"{first}: expected a tensor, got {type(lead).__name__}")
+    if lead.dtype not in FLOATS:
+        raise TypeError(f"{first}: expected float32 or float64, got {lead.dtype}: convert it with .float()")
+    for argument in spec.arguments:
+        value = values[argument.name]
+        if value is None:
+            if not argument.optional:
+                raise TypeError(f"{argument.name}: is required")
+            continue
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{argument.name}: expected a tensor, got {type(value).__name__}")
+        if value.device != lead.device:
+            raise ValueError(f"{argument.name}: expected device {lead.device} as {first}, got {value.device}")
+        if argument.integer:
+            if value.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
+                raise TypeError(f"{argument.name}: expected an integer dtype, got {value.dtype}")
+        elif value.dtype != lead.dtype:
+            raise TypeError(f"{argument.name}: expected {lead.dtype} as {first}, got {value.dtype}")
+        if not argument.gradient and value.requires_grad:
+            raise ValueError(f"{argument.name}: requires grad, but its gradient is not implemented: detach it")

@@ -1,0 +1,1 @@
+"""Rollout of piecewise-linear recurrent networks with teacher forcing."""
