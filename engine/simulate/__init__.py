@@ -1,0 +1,28 @@
+"""Systems with a known answer."""
+
+from neurorbit.engine.simulate.chaotic import (
+    LORENZ63_LYAPUNOV,
+    ROSSLER_LYAPUNOV,
+    Lorenz63,
+    Lorenz96,
+    Rossler,
+    System,
+)
+from neurorbit.engine.simulate.orbits import SYSTEMS, lorenz63, lorenz96, rossler, simulate
+from neurorbit.engine.simulate.runge_kutta import integrate, runge_kutta_step
+
+__all__ = [
+    "LORENZ63_LYAPUNOV",
+    "ROSSLER_LYAPUNOV",
+    "SYSTEMS",
+    "Lorenz63",
+    "Lorenz96",
+    "Rossler",
+    "System",
+    "integrate",
+    "lorenz63",
+    "lorenz96",
+    "rossler",
+    "runge_kutta_step",
+    "simulate",
+]
