@@ -1,0 +1,34 @@
+"""The words for the measures, used on axes and in tables."""
+
+import re
+
+_LABELS = {
+    "loss": "loss",
+    "forcing_alpha": r"forcing strength $\alpha$",
+    "learning_rate": "learning rate",
+    "d_stsp": r"$D_{\mathrm{stsp}}$, state-space divergence",
+    "d_h": r"$D_H$, spectral distance",
+    "lyapunov_max": r"largest exponent $\lambda_1$",
+}
+
+_WORDS = {
+    "d_stsp": "D_stsp, state-space divergence",
+    "d_h": "D_H, spectral distance",
+    "lyapunov_max": "largest Lyapunov exponent",
+    "forcing_alpha": "forcing strength",
+    "learning_rate": "learning rate",
+}
+
+
+def measure_label(name: str) -> str:
+    """An axis label for a column of metrics.csv or a measure."""
+    if match := re.fullmatch(r"pe_(\d+)", name):
+        return f"PE({match[1]}), {match[1]}-step error"
+    return _LABELS.get(name, name.replace("_", " ").replace("$", r"\$"))
+
+
+def measure_words(name: str) -> str:
+    """The same in plain words, for tables."""
+    if match := re.fullmatch(r"pe_(\d+)", name):
+        return f"PE({match[1]}), {match[1]}-step error"
+    return _WORDS.get(name, name.replace("_", " "))
