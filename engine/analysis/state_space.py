@@ -60,11 +60,12 @@ def _kl_of_counts(p_cells: Tensor, p_counts: Tensor, q_cells: Tensor, q_counts: 
     """KL of two smoothed histograms given by their occupied bins (sorted, unique)."""
     if len(q_cells) == 0:
         return math.nan
+    p_counts, q_counts = p_counts.double(), q_counts.double()  # float32 would lose the smoothing
     p_total = float(p_counts.sum()) + SMOOTHING * n_bins
     q_total = float(q_counts.sum()) + SMOOTHING * n_bins
     at = torch.searchsorted(q_cells, p_cells).clamp_(max=len(q_cells) - 1)
     shared = q_cells[at] == p_cells
-    q_at_p = torch.where(shared, q_counts[at], 0).double()
+    q_at_p = torch.where(shared, q_counts[at], 0.0)
     p = (p_counts + SMOOTHING) / p_total
     divergence = (p * (p.log() - ((q_at_p + SMOOTHING) / q_total).log())).sum()
     only_q = q_counts[~torch.isin(q_cells, p_cells, assume_unique=True)]
