@@ -1,0 +1,190 @@
+"""Fitted ensembles: what a fit returns and a run folder holds."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from neurorbit.engine.analysis import evaluate, median_mad
+from neurorbit.engine.data import Standardiser, TimeSeries
+from neurorbit.engine.models.plrnn.config import PlrnnConfig
+from neurorbit.engine.models.plrnn.members import Member, members
+from neurorbit.engine.models.plrnn.model import Plrnn
+from neurorbit.engine.training.folder import RunFolder
+from neurorbit.engine.training.settings import from_dict
+
+STATES = ("best", "last")
+
+
+@dataclass(frozen=True)
+class FittedPlrnn:
+    """The models of one shape, with what turns data into their units and back.
+
+    `start` is a row of the training data in the models' units; `best_value` [E] is each state's value of the first
+    measure (or of the loss), by which the best run is chosen.
+    """
+
+    config: PlrnnConfig
+    members: tuple[Member, ...]
+    model: Plrnn
+    standardiser: Standardiser
+    start: Tensor
+    best_value: Tensor
+
+    @property
+    def best_run(self) -> int:
+        """The run with the lowest value in training."""
+        return int(self.best_value.nan_to_num(nan=math.inf).argmin())
+
+    def generate(self, steps: int, *, x0: Any = None, u: Any = None) -> Tensor:
+        """Free orbit of every model in the units of the data, [E, steps, N], from the observation x0 [N].
+
+        Args:
+            steps: rows to generate.
+            x0: observation before the first generated row; a row of the training data when None.
+            u: inputs [steps, U], for models with inputs.
+        """
+        if steps < 1:
+            raise ValueError(f"steps: expected at least 1, got {steps}")
+        device = self.model.A.device
+        first = self.start if x0 is None else self.standardiser.apply(torch.as_tensor(x0, dtype=torch.float32))
+        if first.shape != self.start.shape:
+            raise ValueError(f"x0: expected [N={len(self.start)}], got {list(first.shape)}")
+        inputs = None
+        if u is not None:
+            inputs = torch.as_tensor(u, dtype=torch.float32).to(device)
+            if inputs.shape != (steps, self.model.n_inputs):
+                raise ValueError(f"u: expected [steps={steps}, U={self.model.n_inputs}], got {list(inputs.shape)}")
+            inputs = inputs[None, None]
+        with torch.no_grad():
+            z = self.model.free_run(self.model.initial_state(first.to(device)[None, None]), steps, u=inputs)
+            return self.standardiser.undo(self.model.observe(z)[:, 0].cpu())
+
+    def measures(self, series: TimeSeries, **options: Any) -> dict[str, Any]:
+        """All measures on the longest sequence of a test series in the units of the data; options as `evaluate`."""
+        check_same_variables(self, series)
+        device = self.model.A.device
+        x = series.longest()
+        at = next(i for i, v in enumerate(series.values) if v is x)
+        u = None if series.inputs is None else series.inputs[at].to(device)
+        options.setdefault("generator", torch.Generator().manual_seed(0))
+        options.setdefault("dt", self.config.evaluation.dt)
+        with torch.no_grad():
+            return evaluate(self.model, self.standardiser.apply(x).to(device), u=u, **options)
+
+
+def check_same_variables(fitted: FittedPlrnn, series: TimeSeries) -> None:
+    """ValueError when the data do not fit the models."""
+    if series.n_observed != fitted.model.n_observed:
+        raise ValueError(
+            f"data: expected N={fitted.model.n_observed} variables as in the fit, got N={series.n_observed}"
+        )
+    if series.n_inputs != fitted.model.n_inputs:
+        raise ValueError(f"data: expected U={fitted.model.n_inputs} inputs as in the fit, got U={series.n_inputs}")
+
+
+def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: Any) -> dict[str, Any]:
+    """Measures of every run with their median and median absolute deviation, as plain values that json can write.
+
+    {"runs": [{"run", "seed", "d_stsp", "d_h", "pe_20", "lyapunov_max", "lyapunov", ...}], "median", "mad", "variants"};
+    None stands for a value that is not finite. Runs of a grid carry their "settings".
+    """
+    runs: list[dict[str, Any]] = []
+    scalars: dict[str, list[float]] = {}
+    variants: dict[str, str] = {}
+    for fitted in fits:
+        found = fitted.measures(series, **options)
+        variants = found["variants"]
+        tensors = {n: v.double().cpu() for n, v in found.items() if isinstance(v, Tensor)}
+        for e, member in enumerate(fitted.members):
+            run: dict[str, Any] = {"run": len(runs), "seed": member.seed}
+            settings = {n: member.settings[n] for n in member.varied}
+            if len(fits) > 1:
+                settings["latent_dim"] = fitted.config.model.latent_dim
+                settings["hidden_dim"] = fitted.config.model.hidden_dim
+                settings["sequence_length"] = fitted.config.training.sequence_length
+            if settings:
+                run["settings"] = settings
+            runs.append(run | {n: _plain(v[e].tolist()) for n, v in tensors.items()})
+        for name, values in tensors.items():
+            if values.ndim == 1:
+                scalars.setdefault(name, []).extend(values.tolist())
+    medians = {n: median_mad(torch.tensor(v, dtype=torch.float64)) for n, v in scalars.items()}
+    return {
+        "runs": runs,
+        "median": {n: _plain(float(m.median)) for n, m in medians.items()},
+        "mad": {n: _plain(float(m.mad)) for n, m in medians.items()},
+        "variants": variants,
+    }
+
+
+def load(workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu") -> list[FittedPlrnn]:
+    """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
+    if state not in STATES:
+        raise ValueError(f"state: expected best or last, got {state!r}")
+    root = RunFolder(workdir)
+    folders = sorted(root.path.glob("shape_*"), key=lambda p: int(p.name.split("_")[1])) or [root.path]
+    return [_load_one(RunFolder(folder), state, device) for folder in folders]
+
+
+def read_config(folder: RunFolder) -> tuple[PlrnnConfig, dict[str, Any]]:
+    """The settings of a run folder, checked, and the whole content of its config.json."""
+    content = folder.config
+    if not isinstance(content, dict) or content.get("system") != "plrnn" or "config" not in content:
+        raise ValueError(f"{folder.path / 'config.json'}: is not the configuration of a PLRNN fit")
+    config = from_dict(PlrnnConfig, content["config"])
+    config.check()
+    return config, content
+
+
+def _load_one(folder: RunFolder, state: str, device: str) -> FittedPlrnn:
+    config, content = read_config(folder)
+    if state == "best":
+        tensors = _read_best(folder.path / "best.safetensors")
+    else:
+        checkpoint, _ = folder.newest()
+        if checkpoint is None:
+            raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
+        tensors = checkpoint.tensors | {"best_value": checkpoint.tensors["record/best_value"]}
+    return build(config, content["data"]["n_observed"], content["data"]["n_inputs"], tensors, device)
+
+
+def _read_best(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent}: holds no fitted state yet: let the fit run longer, or resume it") from None
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: was cut or edited ({error}): resume the fit, which writes it again") from None
+
+
+def build(
+    config: PlrnnConfig, n_observed: int, n_inputs: int, tensors: dict[str, Tensor], device: str = "cpu"
+) -> FittedPlrnn:
+    """A fitted ensemble from the tensors of best.safetensors or of a checkpoint."""
+    found = tuple(members(config))
+    model = Plrnn(
+        config.model, n_observed, n_inputs=n_inputs, seeds=[m.seed for m in found], backend=config.backend
+    )
+    parameters = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
+    try:
+        model.load_state_dict(parameters)
+    except RuntimeError as error:
+        raise ValueError(f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}") from None
+    standardiser = Standardiser.from_tensors({n: tensors[f"constants/standardiser/{n}"] for n in ("mean", "sd")})
+    start, best_value = tensors["constants/start"], tensors["best_value"]
+    return FittedPlrnn(config, found, model.to(device).requires_grad_(False), standardiser, start, best_value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value if math.isfinite(value) else None

@@ -1,0 +1,219 @@
+"""Fit an ensemble of PLRNNs to time series, and resume a fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurorbit.engine.analysis import estimate_forcing_interval
+from neurorbit.engine.data import Standardiser, TimeSeries, read_time_series
+from neurorbit.engine.models.plrnn.config import PlrnnConfig
+from neurorbit.engine.models.plrnn.fitted import FittedPlrnn, build, read_config
+from neurorbit.engine.models.plrnn.members import members, shapes
+from neurorbit.engine.models.plrnn.objective import PlrnnObjective
+from neurorbit.engine.training.folder import RunFolder
+from neurorbit.engine.training.loop import Outcome, Status, Trainer
+from neurorbit.engine.training.progress import Reporter
+from neurorbit.engine.training.settings import to_dict
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data file, so that a fit can be resumed without being given the data again."""
+
+    path: str
+    key: str | None = None
+    inputs_key: str | None = None
+
+    def read(self) -> TimeSeries:
+        """The checked series of the file."""
+        return read_time_series(self.path, self.key, self.inputs_key)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Result of a fit: how each shape's training ended, and the fitted ensembles at their best states."""
+
+    outcomes: list[Outcome]
+    fitted: list[FittedPlrnn]
+
+    @property
+    def status(self) -> Status:
+        """stopped, or diverged when no model of any shape is left, or finished."""
+        found = [o.status for o in self.outcomes]
+        if "stopped" in found:
+            return "stopped"
+        return "diverged" if all(s == "diverged" for s in found) else "finished"
+
+
+def fit(
+    config: PlrnnConfig,
+    series: TimeSeries,
+    workdir: str | os.PathLike[str] | None = None,
+    *,
+    validation: TimeSeries | None = None,
+    source: DataSource | None = None,
+    validation_source: DataSource | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> Fit:
+    """Train runs x grid models on a series, all models of one shape in one launch.
+
+    Args:
+        config: the settings; see PRESETS for published ones.
+        series: training data in its own units.
+        workdir: run folder to make (config, metrics, checkpoints); nothing is written when None.
+        validation: data for the measures during training; the last rows of `series` when None.
+        source, validation_source: where the data come from, kept in the folder so that `resume` finds them.
+        overwrite: replace a run that the folder holds.
+        reporter: gets progress and notes.
+
+    Raises:
+        ValueError: a setting or the data; nothing has been written then.
+        RuntimeError: the device or the kernel is missing, or another process uses the folder.
+    """
+    config = _resolved(config, series)
+    prepared = _Prepared(config, series, validation)
+    trainers = [prepared.trainer(one, None, reporter) for one in prepared.shapes[:1]]  # reports what is wrong, early
+    if workdir is None:
+        trainers += [prepared.trainer(one, None, reporter) for one in prepared.shapes[1:]]
+        return _run([(t, one) for t, one in zip(trainers, prepared.shapes, strict=True)], prepared)
+    data = _data_record(series, source)
+    record: dict[str, Any] = {"system": "plrnn", "format": 1, "config": to_dict(config), "data": data}
+    record["validation"] = None if validation is None else _data_record(validation, validation_source)
+    root = RunFolder.create(workdir, record, overwrite=overwrite)
+    return _train(root, record, prepared, reporter)
+
+
+def resume(
+    workdir: str | os.PathLike[str],
+    *,
+    series: TimeSeries | None = None,
+    validation: TimeSeries | None = None,
+    reporter: Reporter | None = None,
+) -> Fit:
+    """Continue a stopped fit; on the same device it ends bit for bit as if it had never been stopped.
+
+    The data are read from where the fit found them unless they are given; other data are refused.
+    """
+    root = RunFolder(workdir)
+    config, record = read_config(root)
+    series = _same_data(record["data"], series, "series")
+    if record.get("validation") is not None:
+        validation = _same_data(record["validation"], validation, "validation")
+    elif validation is not None:
+        raise ValueError("validation: the fit began without validation data")
+    return _train(root, record, _Prepared(config, series, validation), reporter)
+
+
+class _Prepared:
+    """Standardised data and the shapes of a configuration."""
+
+    def __init__(self, config: PlrnnConfig, series: TimeSeries, validation: TimeSeries | None) -> None:
+        config.check()
+        self.device = find_device(config.device)
+        self.n_observed, self.n_inputs = series.n_observed, series.n_inputs
+        if validation is not None and (validation.n_observed, validation.n_inputs) != (self.n_observed, self.n_inputs):
+            raise ValueError(
+                f"validation: expected N={self.n_observed}, U={self.n_inputs} as in the training data, got "
+                f"N={validation.n_observed}, U={validation.n_inputs}"
+            )
+        self.standardiser = Standardiser.fit(series) if config.standardise else Standardiser.identity(self.n_observed)
+        self.series = self.standardiser.apply(series)
+        self.validation = self.series if validation is None else self.standardiser.apply(validation)
+        self.shapes = shapes(config)
+
+    def trainer(self, config: PlrnnConfig, folder: RunFolder | None, reporter: Reporter | None) -> Trainer:
+        objective = PlrnnObjective(
+            config, members(config), self.series, self.validation, self.standardiser, self.device
+        )
+        return Trainer(
+            objective,
+            config.training,
+            config.steps,
+            objective.learning_rate,
+            folder=folder,
+            reporter=reporter,
+            evaluate_every=config.evaluation.every_epochs * config.training.batches_per_epoch,
+        )
+
+
+def _train(root: RunFolder, record: dict[str, Any], prepared: _Prepared, reporter: Reporter | None) -> Fit:
+    """One launch per shape; several shapes have a folder each inside the root."""
+    with root.lock():
+        trainers = []
+        for k, config in enumerate(prepared.shapes):
+            folder = root
+            if len(prepared.shapes) > 1:
+                path = root.path / f"shape_{k}"
+                there = (path / "config.json").exists()
+                folder = RunFolder(path) if there else RunFolder.create(path, record | {"config": to_dict(config)})
+            trainer = prepared.trainer(config, folder, reporter)
+            trainer.restore()
+            trainers.append((trainer, config))
+        return _run(trainers, prepared)
+
+
+def _run(trainers: list[tuple[Trainer, PlrnnConfig]], prepared: _Prepared) -> Fit:
+    outcomes, fitted = [], []
+    for trainer, config in trainers:
+        outcomes.append(trainer.run())
+        tensors = {f"parameters/{n}": v for n, v in trainer.best_parameters().items()}
+        tensors |= {f"constants/{n}": v for n, v in trainer.problem.constants().items()}
+        tensors["best_value"] = trainer.record.best_value.cpu()
+        fitted.append(build(config, prepared.n_observed, prepared.n_inputs, tensors, str(prepared.device)))
+        if outcomes[-1].status == "stopped":
+            break
+    return Fit(outcomes, fitted)
+
+
+def find_device(name: str) -> torch.device:
+    """cpu or cuda; auto is cuda when there is one; RuntimeError when cuda is asked for and missing."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device: cuda was asked for, but torch finds no CUDA device: use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _resolved(config: PlrnnConfig, series: TimeSeries) -> PlrnnConfig:
+    """The configuration with an estimate in place of a forcing interval of 0."""
+    config.check()
+    if 0 not in (config.forcing.interval, *config.grid.interval):
+        return config
+    tau = int(estimate_forcing_interval(series.longest()))
+    forcing = dataclasses.replace(config.forcing, interval=config.forcing.interval or tau)
+    grid = dataclasses.replace(config.grid, interval=tuple(i or tau for i in config.grid.interval))
+    return dataclasses.replace(config, forcing=forcing, grid=grid)
+
+
+def _fingerprint(series: TimeSeries) -> str:
+    digest = hashlib.sha256()
+    for x in (*series.values, *(series.inputs or ())):
+        digest.update(repr(tuple(x.shape)).encode())
+        digest.update(x.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _data_record(series: TimeSeries, source: DataSource | None) -> dict[str, Any]:
+    origin = dataclasses.asdict(source) if source else {"path": None, "key": None, "inputs_key": None}
+    if source:
+        origin["path"] = str(Path(source.path).resolve())
+    sizes = {"n_observed": series.n_observed, "n_inputs": series.n_inputs}
+    return origin | sizes | {"sha256": _fingerprint(series)}
+
+
+def _same_data(record: dict[str, Any], series: TimeSeries | None, name: str) -> TimeSeries:
+    if series is None:
+        if record["path"] is None:
+            raise ValueError(f"{name}: the fit was given arrays, not a file: give the same arrays to resume")
+        series = DataSource(record["path"], record["key"], record["inputs_key"]).read()
+    if _fingerprint(series) != record["sha256"]:
+        raise ValueError(f"{name}: {record['path'] or 'these data'}: differ from the data the fit began with")
+    return series

@@ -1,0 +1,155 @@
+"""PLRNN reconstruction as a Problem for the training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from neurorbit.engine.analysis import evaluate
+from neurorbit.engine.data import Standardiser, TimeSeries, WindowSampler
+from neurorbit.engine.models.plrnn.config import PlrnnConfig
+from neurorbit.engine.models.plrnn.forcing import ESTIMATORS, batch_jacobians, jacobian_upper_bound, updated_alpha
+from neurorbit.engine.models.plrnn.members import Member
+from neurorbit.engine.models.plrnn.model import Plrnn, mean_squared_error
+from neurorbit.engine.models.plrnn.regularise import FACTORS, Regulariser
+
+MEASURES = ("d_stsp", "d_h", "pe_20")
+_NOISE_STREAM = 0x9E3779B97F4A7C15  # keeps the noise of a seed apart from its initial parameters
+
+
+class PlrnnObjective:
+    """Loss, adaptive forcing and measures of an ensemble on standardised data.
+
+    Args:
+        config: settings of one shape; members: its models.
+        series: training data, standardised; validation: [T, N] (and inputs [T, U]) for the measures.
+        device: where the models live.
+    """
+
+    def __init__(
+        self,
+        config: PlrnnConfig,
+        members: Sequence[Member],
+        series: TimeSeries,
+        validation: TimeSeries,
+        standardiser: Standardiser,
+        device: torch.device,
+    ) -> None:
+        self.config, self.device = config, device
+        self.labels = tuple(m.label for m in members)
+        self.seeds = [m.seed for m in members]
+        self.module = Plrnn(
+            config.model,
+            series.n_observed,
+            n_inputs=series.n_inputs,
+            seeds=self.seeds,
+            data_range=_range(series),
+            backend=config.backend,
+        ).to(device)
+        length = config.training.sequence_length + 1
+        self.sampler = WindowSampler(series, length, config.training.batch_size, self.seeds, device=device)
+        self._missing = any(bool(v.isnan().any()) for v in series.values)
+        self._partial = config.forcing.states == "observed" or (
+            config.forcing.states == "auto" and config.model.observation == "identity"
+        )
+
+        def per_model(name: str, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.tensor([m.settings[name] for m in members], dtype=dtype, device=device)
+
+        self.learning_rate = per_model("learning_rate", torch.float64)
+        self.alpha = per_model("alpha")
+        self.interval = per_model("interval", torch.int64)
+        self._forced = config.forcing.adaptive != "off" or bool((self.alpha > 0).any())
+        self.regulariser = Regulariser(self.module, config.regularisation, {n: per_model(n) for n in FACTORS})
+        self._states: Tensor | None = None  # [E, B, T, M] of the last step, when alpha is adaptive
+        tail = validation.longest()
+        at = next(i for i, v in enumerate(validation.values) if v is tail)
+        self._truth = tail[-config.evaluation.steps :].to(device)
+        self._truth_inputs = None
+        if validation.inputs is not None:
+            self._truth_inputs = validation.inputs[at][-config.evaluation.steps :].to(device)
+        self._constants = {f"standardiser/{n}": v for n, v in standardiser.tensors().items()}
+        self._constants["start"] = _first_whole_row(series)
+        self.term_names = ("loss", *self.regulariser.terms())
+        self.measure_names = MEASURES if config.evaluation.every_epochs else ()
+
+    def terms(self, step: int) -> list[Tensor]:
+        """Mean squared error of the forced predictions, and the penalties in use; each [E]."""
+        x, u = self.sampler.draw(step)
+        targets = x[:, :, 1:]
+        if self.config.training.observation_noise:
+            x = x + self.config.training.observation_noise * self._noise(x, step)
+            targets = x[:, :, 1:]
+        forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
+        z = self.module.rollout(x, u, partial=self._partial, **forcing)  # type: ignore[arg-type]
+        self._states = z.detach()
+        loss = mean_squared_error(self.module.observe(z), targets, missing=self._missing)
+        return [loss, *self.regulariser.terms().values()]
+
+    def _noise(self, x: Tensor, step: int) -> Tensor:
+        """Standard normal like x, a function of (seed, step) per model."""
+        shape = x.shape[1:]
+        draws = []
+        for seed in self.seeds:
+            generator = torch.Generator().manual_seed((seed * 1_000_003 + step + _NOISE_STREAM) % 2**63)
+            draws.append(torch.randn(shape, generator=generator))
+        return torch.stack(draws).to(x.device)
+
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        """Adaptive forcing: a new alpha every few steps."""
+        forcing = self.config.forcing
+        if forcing.adaptive == "off" or step % forcing.adapt_every:
+            return
+        arguments = self.module.cell_arguments()
+        if forcing.adaptive == "jacobian_upper_bound":
+            norm = jacobian_upper_bound(arguments["A"], arguments["W1"], arguments["W2"])
+        else:
+            assert self._states is not None
+            del arguments["C"]
+            norm = ESTIMATORS[forcing.adaptive](batch_jacobians(self._states, arguments))
+        self.alpha.copy_(updated_alpha(self.alpha, norm, forcing.adapt_rate))
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, Tensor]:
+        """d_stsp, d_h and the 20-step prediction error on the validation rows, [E] each."""
+        found = evaluate(
+            self.module,
+            self._truth,
+            u=self._truth_inputs,
+            measures=("d_stsp", "d_h", "pe"),
+            generator=torch.Generator().manual_seed(0),
+        )
+        return {name: found[name] for name in MEASURES}
+
+    def logged(self) -> dict[str, Tensor]:
+        """The forcing strength."""
+        return {"forcing_alpha": self.alpha if self._forced else torch.zeros_like(self.alpha)}
+
+    def state(self) -> dict[str, Tensor]:
+        """The adaptive alpha."""
+        return {"alpha": self.alpha}
+
+    def constants(self) -> dict[str, Tensor]:
+        """The standardiser, and the first whole row of the data as a place to start from."""
+        return self._constants
+
+
+def _range(series: TimeSeries) -> tuple[float, float]:
+    values = [v[~v.isnan()] for v in series.values]
+    low, high = min(float(v.min()) for v in values if len(v)), max(float(v.max()) for v in values if len(v))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"x: expected finite values, got {low} to {high}")
+    return low, high
+
+
+def _first_whole_row(series: TimeSeries) -> Tensor:
+    """The first row without a missing value; zeros, the mean, when there is none."""
+    for values in series.values:
+        whole = (~values.isnan().any(1)).nonzero()
+        if len(whole):
+            return values[int(whole[0])].clone()
+    return torch.zeros(series.n_observed)

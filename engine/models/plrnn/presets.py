@@ -1,0 +1,43 @@
+"""Published settings by name; every single setting can still be changed."""
+
+from __future__ import annotations
+
+from neurorbit.engine.models.plrnn.config import (
+    EvaluationConfig,
+    ForcingConfig,
+    ModelConfig,
+    PlrnnConfig,
+    RegularisationConfig,
+)
+from neurorbit.engine.training.config import TrainingConfig
+
+FULL_PROTOCOL = 250_000  # 5000 epochs x 50 batches
+
+PRESETS: dict[str, PlrnnConfig] = {
+    "lorenz63": PlrnnConfig(
+        steps=FULL_PROTOCOL,
+        model=ModelConfig(cell="shallow-clipped", latent_dim=3, hidden_dim=100),
+        forcing=ForcingConfig(alpha=1.0, adaptive="product_upper_bound"),
+        regularisation=RegularisationConfig(latent=1e-5),
+        evaluation=EvaluationConfig(dt=0.01),
+    ),
+    "ecg": PlrnnConfig(
+        steps=FULL_PROTOCOL,
+        model=ModelConfig(cell="shallow-clipped", latent_dim=5, hidden_dim=250, observation="affine"),
+        forcing=ForcingConfig(alpha=0.3),
+        regularisation=RegularisationConfig(observation=1e-7),
+    ),
+    "eeg": PlrnnConfig(
+        steps=FULL_PROTOCOL,
+        model=ModelConfig(cell="shallow-clipped", latent_dim=16, hidden_dim=512, observation="affine"),
+        forcing=ForcingConfig(alpha=0.1),
+        regularisation=RegularisationConfig(latent=1e-4, observation=1e-6),
+        training=TrainingConfig(sequence_length=50),
+    ),
+    "fmri": PlrnnConfig(
+        steps=FULL_PROTOCOL,
+        model=ModelConfig(cell="alrnn", latent_dim=50, n_relu=2),
+        forcing=ForcingConfig(alpha=1.0, interval=7),
+        training=TrainingConfig(sequence_length=72),
+    ),
+}

@@ -1,0 +1,1 @@
+"""The one training loop, its optimiser, run folders, checkpoints and progress."""

@@ -1,0 +1,115 @@
+"""The run folder: config, versions, metrics, checkpoints, best state and the lock."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import neurorbit
+from neurorbit.engine.training.checkpoint import Checkpoint, load_newest, save_checkpoint, tensor_bytes
+from neurorbit.engine.training.files import read_json, write_atomically, write_json
+from neurorbit.engine.training.lock import FolderLock
+
+OWN = ("config.json", "versions.json", "metrics.csv", "checkpoints", "best.safetensors", "figures", "report.html")
+
+
+class RunFolder:
+    """Paths and files of one run; `create` begins one, `RunFolder(path)` opens one."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.json").is_file():
+            raise FileNotFoundError(f"{self.path}: is not a run folder: config.json is missing")
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], config: dict[str, Any], *, overwrite: bool = False) -> RunFolder:
+        """Make the folder and write config.json and versions.json; an earlier run in it is an error unless overwritten."""
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"workdir {folder}: could not be made: {error.strerror or error}") from error
+        if (folder / "config.json").exists() and not overwrite:
+            raise ValueError(f"workdir {folder}: already holds a run: resume it, or choose another workdir")
+        with FolderLock(folder):
+            for name in (*OWN, *(p.name for p in folder.glob("shape_*"))):
+                _remove(folder / name)
+            write_json(folder / "versions.json", versions())
+            write_json(folder / "config.json", config)
+        return cls(folder)
+
+    def lock(self) -> FolderLock:
+        """Context in which no other process may use the folder."""
+        return FolderLock(self.path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return read_json(self.path / "config.json")
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    def begin_metrics(self, columns: Sequence[str], size: int) -> None:
+        """Cut metrics.csv to `size` bytes, what it held at the checkpoint; a new one gets its header."""
+        there = self.metrics.stat().st_size if self.metrics.exists() else 0
+        if size and there < size:
+            raise ValueError(f"{self.metrics}: holds {there} bytes, {size} at the checkpoint: it was cut or edited")
+        with open(self.metrics, "ab") as file:
+            file.truncate(size)
+        if size == 0:
+            self.append_metrics([columns])
+
+    def append_metrics(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to metrics.csv."""
+        text = "".join(",".join(map(_cell, row)) + "\n" for row in rows)
+        try:
+            with open(self.metrics, "ab") as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise OSError(f"{self.metrics}: could not be written: {error.strerror or error}") from error
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(self.path / "checkpoints", checkpoint)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest whole checkpoint and what was passed over."""
+        return load_newest(self.path / "checkpoints")
+
+    def save_best(self, tensors: dict[str, Tensor]) -> None:
+        """Write best.safetensors."""
+        write_atomically(self.path / "best.safetensors", tensor_bytes(tensors))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    return {
+        "neurorbit": neurorbit.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,184 @@
+"""The one training loop: E models side by side, each with its own learning rate, divergence and best state."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from neurorbit.engine.training.checkpoint import Checkpoint
+from neurorbit.engine.training.config import TrainingConfig
+from neurorbit.engine.training.folder import RunFolder
+from neurorbit.engine.training.optimiser import StackedRAdam, exponential_decay
+from neurorbit.engine.training.problem import Problem
+from neurorbit.engine.training.progress import LoggingReporter, Progress, Reporter
+from neurorbit.engine.training.record import TrainingRecord
+from neurorbit.engine.training.signals import StopRequest
+from neurorbit.engine.training.stack import ParameterStack
+
+Status = Literal["finished", "stopped", "diverged"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: after all steps, on a signal, or because no model was left."""
+
+    status: Status
+    step: int
+    signal: str | None = None
+
+
+class Trainer:
+    """Trains a Problem; without a folder nothing is written."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: TrainingConfig,
+        steps: int,
+        learning_rate: Tensor,
+        *,
+        folder: RunFolder | None = None,
+        reporter: Reporter | None = None,
+        evaluate_every: int = 0,
+    ) -> None:
+        self.problem, self.config, self.steps = problem, config, steps
+        self.folder, self.reporter = folder, reporter or LoggingReporter()
+        self.evaluate_every = evaluate_every
+        self.learning_rate = learning_rate.double()  # [E], at the first epoch
+        self.stack = ParameterStack(problem.module.named_parameters())
+        self.optimiser = StackedRAdam(self.stack, clip=config.gradient_clip)
+        self.record = TrainingRecord(self.stack.values, config.log_every, len(problem.term_names) + 1)
+        self.step = 0
+        self._saved = -1
+        self._metrics_bytes = 0
+        self._clock = (time.monotonic(), 0)
+
+    def run(self) -> Outcome:
+        """Train to the last step, or until a signal or the last model's divergence; the folder is locked meanwhile."""
+        if self.folder is not None:
+            self.folder.begin_metrics(self._columns(), self._metrics_bytes)
+        self._clock = (time.monotonic(), self.step)
+        rate: Tensor | None = None
+        with StopRequest() as stop:
+            while self.step < self.steps and stop.name is None:
+                if rate is None or self.step % self.config.batches_per_epoch == 0:
+                    rate = self._rate(self.step)
+                self._one_step(rate)
+                evaluation = self._evaluation_due()
+                if evaluation or self.step % self.config.log_every == 0:
+                    self._log(evaluation)
+                    if not bool(self.record.alive.any()):
+                        self._checkpoint()
+                        return Outcome("diverged", self.step)
+                if self.step % self.config.checkpoint_every == 0 or self.step == self.steps:
+                    self._checkpoint()
+            self._checkpoint()
+        if self.step < self.steps:
+            return Outcome("stopped", self.step, stop.name)
+        return Outcome("finished", self.step)
+
+    def _one_step(self, rate: Tensor) -> None:
+        terms = self.problem.terms(self.step)
+        total = terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
+        self.stack.differentiate(total.sum())
+        with torch.no_grad():
+            norm = self.optimiser.gradient_norm()
+            self.record.add([*terms, norm], total + norm)
+            self.optimiser.update(self.step, rate, norm, self.record.alive)
+        self.problem.after_update(self.step)
+        self.step += 1
+
+    def _rate(self, step: int) -> Tensor:
+        per_epoch = self.config.batches_per_epoch
+        epoch, n_epochs = step // per_epoch, -(-self.steps // per_epoch)
+        rate = exponential_decay(self.learning_rate, self.config.learning_rate_final, epoch, n_epochs)
+        return rate.to(self.stack.values)
+
+    def _evaluation_due(self) -> bool:
+        last = self.step == self.steps
+        return last or (self.evaluate_every > 0 and self.step % self.evaluate_every == 0)
+
+    def _columns(self) -> list[str]:
+        terms = ["loss", *self.problem.term_names[1:], "gradient_norm"]
+        return ["step", "run", *terms, "learning_rate", *self.problem.logged(), *self.problem.measure_names]
+
+    def _log(self, evaluation: bool) -> None:
+        names = (*self.problem.term_names, "gradient")
+        for model, step, term in self.record.stopped(self.step, names):
+            self.reporter.note(
+                f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite; its last good state is "
+                "kept and the others train on (a lower learning rate or gradient clipping may help)"
+            )
+        averages = self.record.averages()  # [K, E]
+        measures = self.problem.evaluate() if evaluation and self.problem.measure_names else {}
+        criterion = averages[0] if not self.problem.measure_names else measures.get(self.problem.measure_names[0])
+        if criterion is not None:
+            self.record.keep_best(self.step, criterion)
+        logged = {"learning_rate": self._rate(self.step - 1), **self.problem.logged()}
+        self._append(averages, logged, measures)
+        values = {"loss": averages[0], **logged, **measures}
+        now, (then, step) = time.monotonic(), self._clock
+        self._clock = (now, self.step)
+        alive = self.record.alive.cpu()
+        medians = {n: float(v.detach().cpu().double()[alive].nanmedian()) for n, v in values.items()}
+        rate = (self.step - step) / max(now - then, 1e-9)
+        self.reporter.progress(Progress(self.step, self.steps, rate, int(alive.sum()), len(alive), medians))
+        self.record.begin()
+
+    def _append(self, averages: Tensor, logged: dict[str, Tensor], measures: dict[str, Tensor]) -> None:
+        if self.folder is None:
+            return
+        columns: list[list[float] | None] = [row.tolist() for row in averages]
+        columns += [v.tolist() for v in logged.values()]
+        for name in self.problem.measure_names:
+            columns.append(measures[name].tolist() if name in measures else None)
+        alive = self.record.alive.tolist()
+        self.folder.append_metrics(
+            [self.step, run, *(None if c is None or not alive[run] else c[run] for c in columns)]
+            for run in range(len(alive))
+        )
+        self._metrics_bytes = self.folder.metrics.stat().st_size
+
+    def best_parameters(self) -> dict[str, Tensor]:
+        """Each model's best state under the parameters' names; its present one when none was ever better."""
+        return {n: v.clone() for n, v in self.stack.named(self.record.best_or(self.stack.values)).items()}
+
+    def _checkpoint(self) -> None:
+        if self.folder is None or self._saved == self.step:
+            return
+        constants = {f"constants/{n}": v for n, v in self.problem.constants().items()}
+        tensors = {f"parameters/{n}": v for n, v in self.stack.named(self.stack.values).items()} | constants
+        tensors |= {f"optimiser/{n}": v for n, v in self.optimiser.state().items()}
+        tensors |= {f"record/{n}": v for n, v in self.record.state().items()}
+        tensors |= {f"problem/{n}": v for n, v in self.problem.state().items()}
+        values = {"metrics_bytes": self._metrics_bytes, "steps": self.steps, "labels": list(self.problem.labels)}
+        self.folder.save(Checkpoint(self.step, tensors, values))
+        best = {f"parameters/{n}": v for n, v in self.best_parameters().items()}
+        self.folder.save_best(best | constants | {"best_step": self.record.best_step, "best_value": self.record.best_value})
+        self._saved = self.step
+
+    def restore(self) -> None:
+        """Continue from the folder's newest whole checkpoint; from the start when there is none."""
+        assert self.folder is not None
+        checkpoint, damaged = self.folder.newest()
+        for sentence in damaged:
+            self.reporter.note(f"{sentence}; the checkpoint before it is used")
+        if checkpoint is None:
+            return
+        self.step = self._saved = checkpoint.step
+        self._metrics_bytes = checkpoint.values["metrics_bytes"]
+        targets = {f"parameters/{n}": v for n, v in self.stack.named(self.stack.values).items()}
+        targets |= {f"optimiser/{n}": v for n, v in self.optimiser.state().items()}
+        targets |= {f"record/{n}": v for n, v in self.record.state().items()}
+        targets |= {f"problem/{n}": v for n, v in self.problem.state().items()}
+        for name, target in targets.items():
+            found = checkpoint.tensors.get(name)
+            if found is None or found.shape != target.shape:
+                got = "nothing" if found is None else list(found.shape)
+                raise ValueError(f"checkpoint: {name}: expected {list(target.shape)}, got {got}: config.json was edited")
+            target.copy_(found)
+        self.record.restored()

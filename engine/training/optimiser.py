@@ -1,0 +1,64 @@
+"""RAdam over a stack of models, with a learning rate and a gradient norm per model."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from neurorbit.engine.training.stack import ParameterStack
+
+
+class StackedRAdam:
+    """Rectified Adam (Liu et al. 2020) as torch.optim.RAdam, for models that may stop one by one."""
+
+    def __init__(
+        self, stack: ParameterStack, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, clip: float = 0.0
+    ) -> None:
+        self.stack, self.betas, self.eps, self.clip = stack, betas, eps, clip
+        self.mean = torch.zeros_like(stack.values)  # [E, P]
+        self.square = torch.zeros_like(stack.values)  # [E, P]
+
+    def gradient_norm(self) -> Tensor:
+        """Euclidean norm of each model's gradient, [E]."""
+        return torch.linalg.vector_norm(self.stack.gradients, dim=1)
+
+    @torch.no_grad()
+    def update(self, step: int, learning_rate: Tensor, norm: Tensor, alive: Tensor) -> None:
+        """Update number `step` (from 0): learning_rate, norm and alive are [E]; a model not alive stays as it is."""
+        beta1, beta2 = self.betas
+        scale = alive.to(norm.dtype)
+        if self.clip:
+            scale = scale * (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            gradients = torch.where(alive[:, None], self.stack.gradients * scale[:, None], 0)
+        else:
+            gradients = torch.where(alive[:, None], self.stack.gradients, 0)
+        self.mean.lerp_(gradients, 1 - beta1)
+        self.square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+        factor, rectified = rectification(step + 1, beta1, beta2)
+        change = self.mean * (learning_rate * alive * factor)[:, None]
+        if rectified:
+            change.div_(self.square.sqrt().add_(self.eps))
+        self.stack.values.sub_(change)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds."""
+        return {"mean": self.mean, "square": self.square}
+
+
+def rectification(t: int, beta1: float, beta2: float) -> tuple[float, bool]:
+    """Factor of the step at update t (from 1), and whether it is divided by the root of the mean square."""
+    longest = 2 / (1 - beta2) - 1
+    length = longest - 2 * t * beta2**t / (1 - beta2**t)
+    if length <= 5:
+        return 1 / (1 - beta1**t), False
+    rectify = sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    return rectify * sqrt(1 - beta2**t) / (1 - beta1**t), True
+
+
+def exponential_decay(start: Tensor, final: float, epoch: int, n_epochs: int) -> Tensor:
+    """Learning rate of an epoch: from `start` [E] at the first to `final` at the last."""
+    if n_epochs <= 1:
+        return start.clone()
+    return start * (final / start) ** (epoch / (n_epochs - 1))

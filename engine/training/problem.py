@@ -1,0 +1,34 @@
+"""What a system gives to the training loop."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class Problem(Protocol):
+    """E models trained side by side; every per-model value is a tensor [E]."""
+
+    module: nn.Module  # every parameter [E, ...]
+    labels: tuple[str, ...]  # one name per model, for messages
+    term_names: tuple[str, ...]  # terms of the loss, the data term first
+    measure_names: tuple[str, ...]  # what evaluate returns; the first decides which state is best (lowest)
+
+    def terms(self, step: int) -> list[Tensor]:
+        """The differentiable terms of the loss at a step, a function of the parameters, `state` and the step alone."""
+
+    def after_update(self, step: int) -> None:
+        """Adapts `state` after the update of a step."""
+
+    def evaluate(self) -> dict[str, Tensor]:
+        """The measures, with the parameters as they are."""
+
+    def logged(self) -> dict[str, Tensor]:
+        """Per-model values for the metrics besides the loss."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors beside the parameters that training changes; they are overwritten in place on resuming."""
+
+    def constants(self) -> dict[str, Tensor]:
+        """Tensors stored with the parameters and needed to use the models."""
