@@ -78,7 +78,7 @@ class TimeSeries:
         return max(self.values, key=len)
 
 
-def to_float32(name: str, x: Any) -> np.ndarray:
+def to_float32(name: str, x: Any, letter: str = "N") -> np.ndarray:
     """A float32 copy of x in C order, or an error that says what x should have been."""
     if isinstance(x, Tensor):
         if x.dtype == torch.bfloat16:
@@ -105,7 +105,8 @@ def to_float32(name: str, x: Any) -> np.ndarray:
     if kind != "b" and not (finite := np.isfinite(y) | np.isnan(y)).all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         if np.isinf(x[where]):
-            raise ValueError(f"{name}: infinite at {list(where)}; mark missing observations with NaN")
+            mend = "mark missing observations with NaN" if letter == "N" else "inputs must be finite at every step"
+            raise ValueError(f"{name}: infinite at {list(where)}; {mend}")
         raise ValueError(f"{name}: {x[where]:.3g} at {list(where)} is too large for float32; rescale the data")
     return y
 
@@ -127,15 +128,15 @@ def _sequences(name: str, x: Any, letter: str) -> tuple[Tensor, ...]:
         if not all(hasattr(s, "shape") for s in x):
             raise TypeError(f"{name}: expected an array or a list of arrays [T, {letter}], got a list of "
                             f"{type(x[0]).__name__}; wrap it in numpy.asarray")  # fmt: skip
-        arrays = [_matrix(f"{name}[{i}]", s, letter) for i, s in enumerate(x)]
+        arrays = [_matrix(f"{name}[{i}]", s, letter, f"[T, {letter}]") for i, s in enumerate(x)]
     else:
         ndim = np.ndim(x) if not isinstance(x, Tensor) else x.ndim
         if ndim == 3:
             if 0 in np.shape(x):
                 raise ValueError(f"{name}: expected [S, T, {letter}], got {list(np.shape(x))}: it is empty")
-            arrays = list(to_float32(name, x))
+            arrays = list(to_float32(name, x, letter))
         else:
-            arrays = [_matrix(name, x, letter)]
+            arrays = [_matrix(name, x, letter, f"[T, {letter}] or [S, T, {letter}]")]
     widths = [a.shape[1] for a in arrays]
     for i, width in enumerate(widths):
         if width != widths[0]:
@@ -143,13 +144,15 @@ def _sequences(name: str, x: Any, letter: str) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(a) for a in arrays)
 
 
-def _matrix(name: str, x: Any, letter: str) -> np.ndarray:
-    y = to_float32(name, x)
+def _matrix(name: str, x: Any, letter: str, expected: str) -> np.ndarray:
+    y = to_float32(name, x, letter)
     shape = list(y.shape)
     if y.ndim == 1:
-        raise ValueError(f"{name}: expected [T, {letter}], got {shape}; for one variable pass x[:, None]")
+        raise ValueError(
+            f"{name}: expected [T, {letter}], got {shape}; a single variable has the shape [T, 1], x[:, None]"
+        )
     if y.ndim != 2:
-        raise ValueError(f"{name}: expected [T, {letter}] or [S, T, {letter}], got {shape}")
+        raise ValueError(f"{name}: expected {expected}, got {shape}")
     if y.size == 0:
         raise ValueError(f"{name}: expected [T, {letter}], got {shape}: it is empty")
     return y
