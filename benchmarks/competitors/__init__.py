@@ -1,0 +1,1 @@
+"""What each op is measured against, one folder per op."""

@@ -1,0 +1,1 @@
+"""The same rollout as others write it."""
