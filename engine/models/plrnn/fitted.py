@@ -126,6 +126,42 @@ def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: An
     }
 
 
+def generate_runs(
+    fits: Sequence[FittedPlrnn], steps: int, *, run: int | Literal["all"] | None = None, series: TimeSeries | None = None
+) -> Tensor:
+    """Free orbits in the units of the data: [steps, N] of one run (the best when None), [runs, steps, N] of all.
+
+    The start is the first whole row of `series`, whose inputs drive models with inputs; or a row of the training data.
+    """
+    x0 = u = None
+    if series is not None:
+        check_same_variables(fits[0], series)
+        x = series.longest()
+        whole = (~x.isnan().any(1)).nonzero().flatten()
+        if len(whole) == 0:
+            raise ValueError("data: no row without NaN to start from")
+        first = int(whole[0])
+        x0 = x[first]
+        if series.inputs is not None:
+            at = next(i for i, v in enumerate(series.values) if v is x)
+            u = series.inputs[at][first + 1 : first + 1 + steps]
+            if len(u) < steps:
+                raise ValueError(f"steps: expected at most {len(u)}, the inputs after the first row, got {steps}")
+    elif fits[0].model.n_inputs:
+        raise ValueError("data: is needed for its inputs, which the models were fitted with")
+    if run == "all":
+        return torch.cat([f.generate(steps, x0=x0, u=u) for f in fits])
+    places = [(f, e) for f in fits for e in range(len(f.members))]
+    if run is None:
+        fitted = min(fits, key=lambda f: float(f.best_value.nan_to_num(nan=math.inf).min()))
+        place = (fitted, fitted.best_run)
+    elif 0 <= run < len(places):
+        place = places[run]
+    else:
+        raise ValueError(f"run: expected 0 to {len(places) - 1}, got {run}")
+    return place[0].generate(steps, x0=x0, u=u)[place[1]]
+
+
 def load(workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu") -> list[FittedPlrnn]:
     """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
     if state not in STATES:

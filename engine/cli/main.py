@@ -1,0 +1,64 @@
+"""The command `neurorbit`: finds the command, turns what went wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "plrnn fit": ("plrnn_fit", "reconstruct the dynamics behind a time series with an ensemble of PLRNNs"),
+    "plrnn resume": ("plrnn_resume", "continue a stopped fit"),
+    "plrnn evaluate": ("plrnn_evaluate", "measure fitted runs on test data"),
+    "plrnn generate": ("plrnn_generate", "write an orbit of a fitted model to a file"),
+    "simulate": ("simulate", "write an orbit of a chaotic system to a file"),
+    "demo": ("demo", "reconstruct the Lorenz attractor from noisy data, with a table and a report"),
+    "info": ("info", "show versions, device, and which backend runs each op"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 when all went well, 1 when every run diverged, 2 for bad input, 128 + n after signal n."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
+    if name is None:
+        return _no_command(words)
+    try:
+        module = importlib.import_module(f"neurorbit.engine.cli.{COMMANDS[name][0]}")
+        return module.main(words[len(name.split()) :], f"neurorbit {name}")
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        if debug:
+            raise
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"neurorbit {name}: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"neurorbit {name}: interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def _no_command(words: list[str]) -> int:
+    group = words[0] if words and any(n.startswith(words[0] + " ") for n in COMMANDS) else None
+    rest = words[1:] if group else words
+    if rest and rest[0] == "--version":
+        import neurorbit
+
+        print(f"neurorbit {neurorbit.__version__}")
+        return 0
+    shown = [n for n in COMMANDS if group is None or n.startswith(group + " ")]
+    if rest and rest[0] not in ("--help", "-h"):
+        known = ", ".join(shown)
+        print(f"neurorbit: unknown command {' '.join(words[:2])!r}; the commands are {known}", file=sys.stderr)
+        return 2
+    print("usage: neurorbit COMMAND [options]; neurorbit COMMAND --help lists them, --debug shows tracebacks\n")
+    for n in shown:
+        print(f"  {n:<16} {COMMANDS[n][1]}")
+    return 0 if rest else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""neurorbit plrnn generate"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from neurorbit.engine.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class GenerateCommand:
+    """Write a free orbit of a fitted model, in the units of the data."""
+
+    workdir: str
+    """Folder of the fit."""
+    steps: int
+    """Rows to generate."""
+    out: str
+    """File to write (.npy .npz .h5 .hdf5 .csv): [steps, N]; with --all-runs [runs, steps, N]."""
+    run: int | None = None
+    """Run to use; the best one in training when not given."""
+    all_runs: bool = False
+    """Orbits of all runs, from the same observation."""
+    data: str | None = None
+    """File whose first whole row is the start, and whose inputs drive the model; a row of the training data otherwise."""
+    key: str | None = None
+    """Name of the data inside the file."""
+    inputs_key: str | None = None
+    """Name of the external inputs inside the file."""
+    state: Literal["best", "last"] = "best"
+    """Each run's best state during training, or its last."""
+
+
+def main(arguments: list[str], prog: str) -> int:
+    """Parse, load, generate, write."""
+    command = parse(GenerateCommand, arguments, prog)
+
+    from neurorbit.engine.data import check_orbit_path, write_orbits
+    from neurorbit.engine.models.plrnn.fitted import generate_runs, load
+    from neurorbit.engine.models.plrnn.fitting import DataSource
+
+    check_orbit_path(command.out)
+    fits = load(command.workdir, state=command.state)
+    series = None if command.data is None else DataSource(command.data, command.key, command.inputs_key).read()
+    which = "all" if command.all_runs else command.run
+    orbits = generate_runs(fits, command.steps, run=which, series=series)
+    print(f"{list(orbits.shape)} written to {write_orbits(command.out, orbits)}")
+    return 0

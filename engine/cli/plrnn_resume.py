@@ -1,0 +1,30 @@
+"""neurorbit plrnn resume"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neurorbit.engine.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class ResumeCommand:
+    """Continue a stopped fit; on the same device it ends as if it had never been stopped."""
+
+    workdir: str
+    """Folder of the fit."""
+    report: bool = True
+    """Write figures and report.html at the end."""
+
+
+def main(arguments: list[str], prog: str) -> int:
+    """Parse, resume, say where it is."""
+    command = parse(ResumeCommand, arguments, prog)
+
+    from neurorbit.engine.cli.ending import say_how_it_ended
+    from neurorbit.engine.cli.progress import ConsoleReporter
+    from neurorbit.engine.models.plrnn.fitting import resume
+
+    with ConsoleReporter() as reporter:
+        found = resume(command.workdir, reporter=reporter)
+    return say_how_it_ended(found, command.workdir, report=command.report)

@@ -1,0 +1,77 @@
+"""Progress of a fit on standard error: a bar in a terminal, a line per minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from neurorbit.engine.training.progress import Progress
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class ConsoleReporter:
+    """A Reporter; enter it for as long as training runs."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._bar: Bar | None = None
+        self._task = None
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def __enter__(self) -> ConsoleReporter:
+        if self.console.is_terminal:
+            self._bar = Bar(
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar, or write a line when a minute has passed."""
+        text = describe(progress)
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(text, total=progress.steps)
+            done = progress.step >= progress.steps
+            self._bar.update(self._task, completed=progress.step, total=progress.steps, description=text)
+            if done:
+                self._task = None  # the next shape gets a bar of its own
+        elif time.monotonic() >= self._next_line:
+            left = (progress.steps - progress.step) / max(progress.steps_per_s, 1e-9)
+            print(f"step {progress.step}/{progress.steps} {text} {left / 60:.0f} min left", file=sys.stderr, flush=True)
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def note(self, text: str) -> None:
+        """One line, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def describe(progress: Progress) -> str:
+    """loss, alpha, d_stsp, speed and runs that still train."""
+    v = progress.values
+    parts = [f"loss {v['loss']:.3g}", f"alpha {v['forcing_alpha']:.2f}"] if "forcing_alpha" in v else []
+    if "d_stsp" in v:
+        parts.append(f"d_stsp {v['d_stsp']:.3g}")
+    parts.append(f"{progress.steps_per_s:.0f} steps/s")
+    if progress.alive < progress.n_models:
+        parts.append(f"{progress.alive} of {progress.n_models} runs")
+    return "  ".join(parts)
