@@ -12,6 +12,7 @@ import numpy as np
 from neurorbit.engine.data.stored_array import UnreadableFileError
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+_BLANK = " \r\n"  # not the tab, which may separate empty cells
 
 
 class Table(NamedTuple):
@@ -34,7 +35,7 @@ def read_table(path: Path) -> Table:
 
 def _parse(path: Path, stream: TextIO) -> Table:
     lines = ((i, line) for i, line in enumerate(stream, 1) if not line.startswith("#"))
-    first_number, first_line = next(((i, line) for i, line in lines if line.strip()), (0, ""))
+    first_number, first_line = next(((i, line) for i, line in lines if line.strip(_BLANK)), (0, ""))
     if not first_line:
         raise UnreadableFileError(f"{path}: holds no numbers; write the table again")
     delimiter = next((d for d in "\t;," if d in first_line), ",")
@@ -45,7 +46,7 @@ def _parse(path: Path, stream: TextIO) -> Table:
     values = array("d", [] if has_header else _row(path, first_number, first))
     blank: list[int] = []
     for number, line in lines:
-        if not line.strip(" \r\n"):
+        if not line.strip(_BLANK):
             blank.append(number)  # dropped at the end of the file
             continue
         if blank and n > 1:

@@ -33,7 +33,8 @@ def write_orbits(path: str | os.PathLike[str], x: ArrayLike | Tensor) -> Path:
             os.fsync(stream.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else " ".join(str(error).split())
         raise OSError(f"{path}: could not be written ({reason}); free space or choose another place") from error
     finally:
         part.unlink(missing_ok=True)
