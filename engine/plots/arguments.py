@@ -101,7 +101,7 @@ def number(value: Any) -> float:
         return float("nan")
 
 
-def measure_columns(measures: Sequence[Mapping[str, Any]] | Mapping[str, Values]) -> dict[str, Array]:
+def measure_columns(measures: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, Array]:
     """Measures as {name: values [E]}, from one dict per run or from {name: values}; lists and words are left out."""
     if isinstance(measures, Mapping):
         columns = {}
@@ -121,6 +121,24 @@ def measure_columns(measures: Sequence[Mapping[str, Any]] | Mapping[str, Values]
     columns = {name: np.array([number(row.get(name)) for row in rows]) for name in scalar}
     words = [name for name, values in columns.items() if any(isinstance(row.get(name), str) for row in rows)]
     return {name: values for name, values in columns.items() if name not in words}
+
+
+def measure_rows(
+    measures: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None, n_models: int
+) -> list[dict[str, Any]]:
+    """One dict per run, from that or from {name: values [E, ...]}; entries that are not per run are left out."""
+    if isinstance(measures, Mapping):
+        arrays = {name: values for name, values in measures.items() if _is_list(values)}
+        odd = [f"{name} {len(values)}" for name, values in arrays.items() if len(values) != n_models]
+        if odd:
+            raise ValueError(
+                f"measures: expected {n_models} values each, one per run of x_generated, got {', '.join(odd)}"
+            )
+        return [{name: values[e] for name, values in arrays.items()} for e in range(n_models)]
+    rows = [dict(row) for row in measures or []]
+    if rows and len(rows) != n_models:
+        raise ValueError(f"measures: expected one dict per run, {n_models} as in x_generated, got {len(rows)}")
+    return rows
 
 
 def _is_list(value: Any) -> bool:

@@ -86,16 +86,15 @@ def thin(points: Array, max_points: int, diagonal: float) -> Array:
 
 
 def box(true: Array, generated: Sequence[Array], expand: float = 1.0) -> tuple[Array, Array]:
-    """Limits (low [D], high [D]) that hold the true points, and generated ones up to `expand` widths further out."""
+    """Limits (low [D], high [D]) around the true points and those generated ones not over `expand` widths outside."""
     low, high = np.nanmin(true, axis=0), np.nanmax(true, axis=0)
     width = high - low
     width = np.where(width > 0, width, 1.0)
     far_low, far_high = low - expand * width, high + expand * width
     for points in generated:
-        finite = points[np.isfinite(points).all(axis=1)]
-        if len(finite):
-            low = np.minimum(low, np.maximum(finite.min(axis=0), far_low))
-            high = np.maximum(high, np.minimum(finite.max(axis=0), far_high))
+        near = points[((points >= far_low) & (points <= far_high)).all(axis=1)]
+        if len(near):
+            low, high = np.minimum(low, near.min(axis=0)), np.maximum(high, near.max(axis=0))
     margin = 0.04 * np.where(high > low, high - low, 1.0)
     return low - margin, high + margin
 

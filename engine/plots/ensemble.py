@@ -7,9 +7,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neurorbit.engine.plots.arguments import Array, Values, count, measure_columns, number
+from neurorbit.engine.plots.arguments import Array, count, measure_columns, number
 from neurorbit.engine.plots.measures import measure_label
-from neurorbit.engine.plots.style import GENERATED, HIGHLIGHT, MEDIAN, TRUE, legend_above, note, panels, styled
+from neurorbit.engine.plots.style import (
+    GENERATED,
+    HIGHLIGHT,
+    MEDIAN,
+    TRUE,
+    legend_above,
+    log_ticks,
+    note,
+    panels,
+    plain_ticks,
+    styled,
+)
 
 
 def scatter_offsets(n: int, width: float = 0.28) -> Array:
@@ -19,7 +30,7 @@ def scatter_offsets(n: int, width: float = 0.28) -> Array:
 
 @styled
 def measure_distributions(
-    measures: Sequence[Mapping[str, Any]] | Mapping[str, Values],
+    measures: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     *,
     truth: Mapping[str, Any] | None = None,
     targets: Mapping[str, float] | None = None,
@@ -33,8 +44,8 @@ def measure_distributions(
         _draw(axes, values, number((truth or {}).get(name)), number((targets or {}).get(name)))
         axes.set_title(measure_label(name), loc="center", fontsize=9, wrap=False)
         n_lost = int((~np.isfinite(values)).sum())
-        axes.set_xlabel(count(len(values), "run") + (f", {n_lost} diverged" if n_lost else ""))
-    legend_above(figure, max(grid, key=lambda axes: len(axes.get_legend_handles_labels()[1])))
+        axes.set_xlabel(count(len(values), "run") + (f", {n_lost} without a value" if n_lost else ""))
+    legend_above(figure, grid)
     return figure
 
 
@@ -59,4 +70,7 @@ def _draw(axes: Axes, values: Array, truth: float, target: float) -> None:
     drawn = np.concatenate([finite, marks])
     if drawn.size and (drawn > 0).all() and drawn.max() > 30 * drawn.min():
         axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+    else:
+        plain_ticks(axes.yaxis)
     axes.grid(True, axis="y", which="major")

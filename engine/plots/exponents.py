@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from neurorbit.engine.plots.arguments import Array, Values, as_array, rate_unit
 from neurorbit.engine.plots.ensemble import scatter_offsets
-from neurorbit.engine.plots.style import FAINT, GENERATED, MEDIAN, TRUE, legend_above, note, styled
+from neurorbit.engine.plots.style import FAINT, GENERATED, MEDIAN, TRUE, legend_above, note, number_text, styled
 
 MAX_EXPONENTS = 30
 
@@ -30,7 +30,7 @@ def lyapunov_exponents(spectra: Values, *, truth: Values | None = None, time_uni
         _spectrum(whole, values[finite][:, :MAX_EXPONENTS], true)
         more = values.shape[1] - MAX_EXPONENTS
         whole.set_title("spectrum" + (f" (first {MAX_EXPONENTS} of {values.shape[1]})" if more > 0 else ""))
-    legend_above(figure, largest, columns=5)
+    legend_above(figure, figure.axes)
     return figure
 
 
@@ -38,13 +38,13 @@ def _largest(axes: Axes, values: Array, finite: Array, true: float | None) -> No
     runs = np.arange(len(values))
     axes.plot(runs[finite], values[finite], "o", color=GENERATED, markersize=5, mew=0, label="run")
     if true is not None:
-        axes.axhline(true, color=TRUE, linestyle="--", linewidth=1.2, label=f"truth {true:.3g}")
+        axes.axhline(true, color=TRUE, linestyle="--", linewidth=1.2, label=f"truth {number_text(true)}")
         if true:
             low, high = sorted((0.95 * true, 1.05 * true))
             axes.axhspan(low, high, color=TRUE, alpha=0.1, linewidth=0, label="truth ± 5 %")
     if finite.any():
         median = float(np.median(values[finite]))
-        axes.axhline(median, color=MEDIAN, linewidth=1.4, label=f"median {median:.3g}")
+        axes.axhline(median, color=MEDIAN, linewidth=1.4, label=f"median {number_text(median)}")
     else:
         note(axes, "no run has a finite exponent")
     for run in runs[~finite]:
@@ -65,7 +65,9 @@ def _spectrum(axes: Axes, values: Array, true: Array | None) -> None:
             axes.plot([i + 0.7, i + 1.3], [np.median(values[:, i])] * 2, color=MEDIAN, linewidth=1.8)
     if true is not None:
         shown = true[:n]
-        axes.plot(np.arange(len(shown)) + 1, shown, "_", color=TRUE, markersize=26 if n < 8 else 12, mew=1.6, zorder=1)
+        axes.hlines(
+            shown, np.arange(len(shown)) + 0.55, np.arange(len(shown)) + 1.45, color=TRUE, ls="--", lw=1.2, zorder=3
+        )
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     axes.set(xlim=(0.4, n + 0.6), xlabel="exponent number")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -49,7 +49,7 @@ def fixed_points_in_plane(
     sets = [(name, *_checked(name, points, n_observed)) for name, points in _named(found, true)]
     orbit = coordinates.apply(x_true)
     places = [coordinates.apply(positions) for _, positions, _ in sets if len(positions)]
-    low, high = box(orbit, places, expand=0.5)
+    low, high = box(orbit, places, expand=0.25)
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
     orbit = cut_outside(thin(orbit, 6000, float(np.linalg.norm(high - low))), low, high)
@@ -70,7 +70,7 @@ def fixed_points_in_plane(
     handles = [Line2D([], [], color="#BBBBBB", label="true orbit")]
     if true is not None:
         handles.append(Line2D([], [], marker="o", ls="", mfc="none", color=TRUE, markersize=11, mew=1.6, label="true"))
-    text = f"found, {count(len(found), 'run')}" + (f" ({outside} outside)" if outside else "")
+    text = f"found, {count(len(found), 'run')}" + (f" ({outside} outside the picture)" if outside else "")
     handles.append(Line2D([], [], marker="o", ls="", color=GENERATED, markersize=6, label=text))
     handles += [Line2D([], [], marker=_marker(n), ls="", color="#888888", label=_kind(n)) for n in sorted(kinds)]
     figure.legend(handles=handles, loc="outside upper center", ncols=3)

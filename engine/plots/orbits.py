@@ -16,7 +16,7 @@ from neurorbit.engine.plots.arguments import (
     variable_names,
 )
 from neurorbit.engine.plots.coordinates import Coordinates, box, cut_outside, cycle_steps, fit_coordinates, thin
-from neurorbit.engine.plots.style import GENERATED, TRUE, legend_above, panels, styled
+from neurorbit.engine.plots.style import FAINT, GENERATED, TRUE, legend_above, note, panels, plain_ticks, styled
 
 MAX_POINTS = 8000
 MAX_VARIABLES = 8
@@ -58,16 +58,18 @@ def attractors(
         title += f", diverged at step {stop}"
 
     solid = coordinates.n_dims == 3
-    figure = Figure(figsize=(9.0, 4.4) if solid else (8.4, 4.2), layout=None if solid else "constrained")
+    figure = Figure(figsize=(9.0, 4.0) if solid else (8.4, 4.2), layout=None if solid else "constrained")
     for i, (points, colour, text) in enumerate([(true, TRUE, "true"), (generated, GENERATED, title)]):
         keyword: dict[str, Any] = {"projection": "3d"} if solid else {}
         axes: Any = figure.add_subplot(1, 2, i + 1, **keyword)
         points = cut_outside(thin(points, MAX_POINTS, float(np.linalg.norm(high - low))), low, high)
         axes.plot(*points.T, color=colour, linewidth=0.5, alpha=0.85)
         axes.set_title(text, color=colour, loc="center")
+        if not np.isfinite(points).all(axis=1).any():
+            figure.text(0.25 + 0.5 * i, 0.5, "no finite point to draw", ha="center", color="#555555")
         _frame(axes, coordinates, low, high)
     if solid:
-        figure.subplots_adjust(left=0.0, right=0.95, bottom=0.04, top=0.94, wspace=0.04)
+        figure.subplots_adjust(left=0.0, right=0.95, bottom=0.09, top=0.95, wspace=0.05)
     return figure
 
 
@@ -78,7 +80,6 @@ def attractor_gallery(
     *,
     d_stsp: Values | None = None,
     names: Sequence[str] | None = None,
-    columns: int = 6,
 ) -> Figure:
     """Every run's attractor as a small picture beside the true one, seen in the plane of its widest spread."""
     x_true = true_orbit(x_true)
@@ -93,11 +94,17 @@ def attractor_gallery(
     ]
     low, high = box(true, [orbit for e, orbit in enumerate(orbits) if stops[e] < 0], expand=0.5)
     diagonal = float(np.linalg.norm(high - low))
-    figure, grid = panels(n_shown + 1, width=1.65, height=1.75, columns=columns)
+    figure, grid = panels(n_shown + 1, width=1.65, height=1.75, columns=-(-(n_shown + 1) // (1 + n_shown // 6)))
     for i, axes in enumerate(grid):
         points = true if i == 0 else orbits[i - 1]
         points = cut_outside(thin(points, MAX_POINTS // 2, diagonal), low, high)
-        axes.plot(*points.T, color=TRUE if i == 0 else GENERATED, linewidth=0.35, alpha=0.85)
+        colour = TRUE if i == 0 else GENERATED if stops[i - 1] < 0 else FAINT
+        axes.plot(*points.T, color=colour, linewidth=0.35, alpha=0.85)
+        seen = points[np.isfinite(points).all(axis=1)]
+        if not len(seen):
+            note(axes, "no point inside")
+        elif np.linalg.norm(np.ptp(seen[len(seen) // 2 :], axis=0)) < 0.01 * diagonal:
+            axes.plot(*seen[-1], "o", color=colour, markersize=4)  # it came to rest
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color="#CCCCCC")
         text = "true" if i == 0 else f"run {i - 1}"
@@ -105,7 +112,7 @@ def attractor_gallery(
             text += ": diverged"
         elif i and score is not None and np.isfinite(score[i - 1]):
             text += f": {score[i - 1]:.3g}"
-        axes.set_title(text, fontsize=8, loc="center", color=TRUE if i == 0 else GENERATED)
+        axes.set_title(text, fontsize=8, loc="center", color=colour)
     left_out = len(x_generated) - n_shown
     figure.supxlabel(
         coordinates.labels[0] + (f"   ({left_out} further runs not shown)" if left_out else ""), fontsize=9
@@ -125,20 +132,19 @@ def time_series(
     names: Sequence[str] | None = None,
     steps: int | None = None,
 ) -> Figure:
-    """Each variable of the true and of one generated orbit over time, from their first rows on (about 15 cycles)."""
+    """Each variable of the true and of one generated orbit over time, from their first rows on (about 25 cycles)."""
     x_true = true_orbit(x_true)
     x_generated = generated_orbits(x_generated, x_true.shape[1])
     labels = variable_names(names, x_true.shape[1])
     dt, unit = time_step(dt, time_unit)
     run = _checked_run(run, len(x_generated))
     longest = min(len(x_true), x_generated.shape[1])
-    steps = min(longest, steps if steps is not None else max(50, round(15 * cycle_steps(x_true))))
+    steps = min(longest, steps if steps is not None else max(50, round(25 * cycle_steps(x_true))))
     if steps < 2:
         raise ValueError(f"steps: expected at least 2 to draw, got {steps}")
     stop = diverged_at(x_true, x_generated)[run]
     n_drawn = min(x_true.shape[1], MAX_VARIABLES)
     figure, grid = panels(n_drawn, width=8.8, height=1.35 if n_drawn > 1 else 2.4, columns=1)
-
     generated = x_generated[run][: steps if stop < 0 else min(steps, int(stop))]
     stride = max(1, steps // 4000)
     for n, axes in enumerate(grid):
@@ -146,16 +152,22 @@ def time_series(
         axes.plot(dt * np.arange(steps)[::stride], x_true[:steps:stride, n], color=TRUE, linewidth=1.3, label="true")
         time = dt * np.arange(len(generated))[::stride]
         text = "generated" if len(x_generated) == 1 else f"generated (run {run})"
-        axes.plot(time, generated[::stride, n], color=GENERATED, linewidth=1.0, alpha=0.9, label=text)
+        if len(generated):
+            axes.plot(time, generated[::stride, n], color=GENERATED, linewidth=1.0, alpha=0.9, label=text)
         axes.set(ylim=(low[0], high[0]), xlim=(0, dt * (steps - 1)), ylabel=labels[n])
         if 0 <= stop < steps:
-            axes.axvline(dt * stop, color=GENERATED, linestyle=":", label="diverged")
+            axes.axvline(
+                dt * stop, color=GENERATED, linestyle=":", linewidth=1.6, label=f"run {run} diverged at step {stop}"
+            )
         if n + 1 < n_drawn:
             axes.tick_params(labelbottom=False)
     more = x_true.shape[1] - n_drawn
-    grid[-1].set_xlabel(f"time ({unit})" + (f"     {more} further variables not shown" if more else ""))
+    grid[-1].set_xlabel(
+        ("time" if unit == "time units" else f"time ({unit})")
+        + (f"     {more} further variables not shown" if more else "")
+    )
     figure.align_ylabels(grid)
-    legend_above(figure, grid[0])
+    legend_above(figure, grid)
     return figure
 
 
@@ -176,16 +188,11 @@ def _frame(axes: Any, coordinates: Coordinates, low: Array, high: Array) -> None
     if coordinates.n_dims == 3:
         axes.set(zlim=(low[2], high[2]), zlabel=coordinates.labels[2])
         axes.view_init(elev=18, azim=-60)
+        axes.set_box_aspect((4, 4, 3.4), zoom=1.12)
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.pane.set(facecolor="white", edgecolor="#CCCCCC")
             axis._axinfo["grid"].update(color="#EEEEEE", linewidth=0.5)
-            axis.set_major_locator(_few_ticks())
+            plain_ticks(axis, 5)
     else:
-        axes.xaxis.set_major_locator(_few_ticks())
-        axes.yaxis.set_major_locator(_few_ticks())
-
-
-def _few_ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
+        plain_ticks(axes.xaxis)
+        plain_ticks(axes.yaxis)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from neurorbit.engine.analysis import median_mad
 from neurorbit.engine.plots.arguments import (
     Array,
     Values,
@@ -14,6 +15,7 @@ from neurorbit.engine.plots.arguments import (
     diverged_at,
     generated_orbits,
     measure_columns,
+    measure_rows,
     number,
     time_step,
     true_orbit,
@@ -23,11 +25,11 @@ from neurorbit.engine.plots.exponents import lyapunov_exponents
 from neurorbit.engine.plots.fixed_points import FixedPointSet, fixed_points_in_plane
 from neurorbit.engine.plots.measures import measure_words
 from neurorbit.engine.plots.orbits import attractor_gallery, attractors, time_series, typical_run
-from neurorbit.engine.plots.report import Section, save_figures, write_report
+from neurorbit.engine.plots.report import Section, png_bytes, save_figures, write_report
 from neurorbit.engine.plots.spectra import power_spectra
 from neurorbit.engine.plots.training import training_curves
 
-Measures = Sequence[Mapping[str, Any]]
+Measures = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 
 
 def plrnn_figures(
@@ -47,26 +49,29 @@ def plrnn_figures(
     """Every figure of a reconstruction that its inputs allow, by name.
 
     x_true [T, N], x_generated [E, T', N] after the transient; metrics: rows of metrics.csv; measures: one dict per run
-    (d_stsp, d_h, pe_20, lyapunov_max, and `lyapunov`: the list of exponents, if computed); truth: known values under
-    the same names, and fixed_points (a FixedPointSet or [K, N]); x_forecast [E, S, N]: row k belongs to x_true[k].
+    (d_stsp, d_h, pe_20, lyapunov_max, and `lyapunov`: the list of exponents), or what analysis.evaluate returns; truth:
+    known values under the same names, and fixed_points (a FixedPointSet or [K, N]); targets: values to reach;
+    fixed_points: one set per run; x_forecast [E, S, N]: row k belongs to x_true[k]; dt: time per step.
     """
     x_true = true_orbit(x_true)
     x_generated = generated_orbits(x_generated, x_true.shape[1])
     dt, unit = time_step(dt, time_unit)
-    truth = dict(truth or {})
-    metrics, measures = list(metrics or []), _checked_measures(measures, len(x_generated))
-    columns = measure_columns(measures)
+    truth = _with_largest(truth)
+    metrics, rows = list(metrics or []), measure_rows(measures, len(x_generated))
+    columns = measure_columns(rows)
     d_stsp = columns.get("d_stsp")
     run = typical_run(x_true, x_generated, d_stsp)
     figures = {"attractors": attractors(x_true, x_generated, run=run, names=names)}
     if len(x_generated) > 1:
         figures["runs"] = attractor_gallery(x_true, x_generated, d_stsp=d_stsp, names=names)
-    series = x_generated if x_forecast is None else x_forecast
+    series = x_generated if x_forecast is None else generated_orbits(x_forecast, x_true.shape[1])
+    if len(series) != len(x_generated):
+        raise ValueError(f"x_forecast: expected {len(x_generated)} runs as in x_generated, got {len(series)}")
     figures["time_series"] = time_series(x_true, series, run=run, dt=dt, time_unit=unit, names=names)
     figures["power_spectra"] = power_spectra(x_true, x_generated, dt=dt, time_unit=unit, names=names)
     if metrics:
         figures["training"] = training_curves(metrics, truth=truth)
-    spectra = _spectra(measures)
+    spectra = _spectra(rows)
     if spectra is not None:
         true = truth.get("lyapunov", truth.get("lyapunov_max"))
         figures["exponents"] = lyapunov_exponents(spectra, truth=true, time_unit=unit)
@@ -102,9 +107,10 @@ def write_plrnn_report(
         x_true, x_generated, metrics, measures, truth=truth, targets=targets, fixed_points=fixed_points,
         x_forecast=x_forecast, dt=dt, time_unit=time_unit, names=names,
     )  # fmt: skip
+    pictures = {name: png_bytes(figure) for name, figure in figures.items()}
     true = true_orbit(x_true)
     generated = generated_orbits(x_generated, true.shape[1])
-    rows = _checked_measures(measures, len(generated))
+    rows = measure_rows(measures, len(generated))
     d_stsp = measure_columns(rows).get("d_stsp")
     captions = _captions(
         true, generated, typical_run(true, generated, d_stsp), d_stsp is not None, x_forecast is not None
@@ -113,33 +119,41 @@ def write_plrnn_report(
     if measure_columns(rows):
         stops = diverged_at(true, generated)
         sections.append(
-            Section("Measures", _measures_text(stops), table=measures_table(rows, truth=truth, targets=targets))
+            Section(
+                "Measures",
+                _measures_text(stops),
+                table=measures_table(rows, truth=_with_largest(truth), targets=targets),
+            )
         )
     for heading, members in _SECTIONS:
-        drawn = [(figures[name], captions[name]) for name in members if name in figures]
+        drawn = [(pictures[name], captions[name]) for name in members if name in pictures]
         if drawn:
             sections.append(Section(heading, figures=drawn))
-    save_figures(folder / "figures", figures)
+    save_figures(folder / "figures", pictures)
     return write_report(folder / "report.html", title, intro or _intro(true, generated), sections)
 
 
 def measures_table(
     measures: Measures, *, truth: Mapping[str, Any] | None = None, targets: Mapping[str, float] | None = None
 ) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows: each measure's median, median absolute deviation, truth and target, then every run."""
+    """Columns (a measure each) and rows: median, median absolute deviation, truth, target, then every run."""
     columns = measure_columns(measures)
-    known = [(word, given) for word, given in (("truth", truth), ("target", targets))
-             if given and any(np.isfinite(number(given.get(name))) for name in columns)]  # fmt: skip
-    head = ["measure", "median", "MAD", *(word for word, _ in known), *(f"run {e}" for e in range(len(measures)))]
-    rows = []
-    for name, values in columns.items():
-        finite = values[np.isfinite(values)]
-        median = float(np.median(finite)) if finite.size else float("nan")
-        mad = float(np.median(np.abs(finite - median))) if finite.size else float("nan")
-        rows.append(
-            [measure_words(name), median, mad, *(number(given.get(name)) for _, given in known), *map(float, values)]
-        )
-    return head, rows
+    if not columns:
+        raise ValueError("measures: expected at least one measure with one number per run, got none")
+    middle = [median_mad(values) for values in columns.values()]
+    rows: list[list[Any]] = [
+        ["median", *(float(m.median) for m in middle)],
+        ["MAD", *(float(m.mad) for m in middle)],
+    ]
+    for word, given in (("truth", truth), ("target", targets)):
+        known = [number((given or {}).get(name)) for name in columns]
+        if np.isfinite(known).any():
+            rows.append([word, *known])
+    rows += [
+        [f"run {e}", *(float(values[e]) for values in columns.values())]
+        for e in range(len(next(iter(columns.values()))))
+    ]
+    return ["", *map(measure_words, columns)], rows
 
 
 _SECTIONS = (
@@ -148,6 +162,14 @@ _SECTIONS = (
     ("The ensemble", ("measures", "exponents")),
     ("Training", ("training",)),
 )
+
+
+def _with_largest(truth: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Truth, with lyapunov_max taken from the list of exponents where only that is given."""
+    known = dict(truth or {})
+    if known.get("lyapunov") is not None:
+        known.setdefault("lyapunov_max", max(number(v) for v in known["lyapunov"]))
+    return known
 
 
 def _captions(true: Array, generated: Array, run: int, ranked: bool, forecast: bool) -> dict[str, str]:
@@ -179,21 +201,15 @@ def _intro(true: Array, generated: Array) -> str:
 
 def _measures_text(stops: Array) -> str:
     lost = ", ".join(f"run {e} (step {stops[e]})" for e in np.flatnonzero(stops >= 0))
-    return "Median and median absolute deviation (MAD) over the runs with a finite value." + (
-        f" Diverged while generating: {lost}." if lost else ""
+    return (
+        "Median and median absolute deviation (MAD) over the runs with a finite value; a dash marks a missing one."
+        + (f" Diverged while generating: {lost}." if lost else "")
     )
-
-
-def _checked_measures(measures: Measures | None, n_models: int) -> list[Mapping[str, Any]]:
-    rows = list(measures or [])
-    if rows and len(rows) != n_models:
-        raise ValueError(f"measures: expected one dict per run, {n_models} as in x_generated, got {len(rows)}")
-    return rows
 
 
 def _spectra(measures: Sequence[Mapping[str, Any]]) -> Array | None:
     """Exponents [E, D] from `lyapunov`, else [E, 1] from `lyapunov_max`, else None."""
-    lists = [[number(v) for v in row.get("lyapunov") or []] for row in measures]
+    lists = [[] if row.get("lyapunov") is None else [number(v) for v in row["lyapunov"]] for row in measures]
     width = max(map(len, lists), default=0)
     if width:
         return np.array([values + [float("nan")] * (width - len(values)) for values in lists])

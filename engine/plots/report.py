@@ -33,7 +33,7 @@ figcaption { color: var(--soft); font-size: 0.9rem; margin-top: 0.4rem; max-widt
 .table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
 th, td { padding: 0.3rem 0.8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { background: var(--head); }
+th { background: var(--head); white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 @media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """.strip()
@@ -41,23 +41,25 @@ th:first-child, td:first-child { text-align: left; }
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, its text (blank lines part paragraphs), figures with captions, and a table (columns, rows)."""
+    """A heading, its text (blank lines part paragraphs), figures (or their PNGs) with captions, and a table."""
 
     heading: str
     text: str = ""
-    figures: Sequence[tuple[Figure, str]] = ()
+    figures: Sequence[tuple[Figure | bytes, str]] = ()
     table: tuple[Sequence[str], Sequence[Sequence[Any]]] | None = field(default=None)
 
 
-def png_bytes(figure: Figure, dpi: float = 150.0) -> bytes:
-    """The figure as a PNG."""
+def png_bytes(figure: Figure | bytes, dpi: float = 150.0) -> bytes:
+    """The figure as a PNG; bytes are taken to be one already."""
+    if isinstance(figure, bytes):
+        return figure
     buffer = io.BytesIO()
     with look():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def save_figures(folder: str | Path, figures: Mapping[str, Figure], *, dpi: float = 150.0) -> dict[str, Path]:
+def save_figures(folder: str | Path, figures: Mapping[str, Figure | bytes], *, dpi: float = 150.0) -> dict[str, Path]:
     """Write each figure as folder/NAME.png; returns the paths by name."""
     folder = Path(folder)
     for name in figures:
@@ -115,10 +117,11 @@ def _paragraphs(text: str) -> list[str]:
     return [f"<p>{escape(part.strip())}</p>" for part in text.split("\n\n") if part.strip()]
 
 
-def _picture(figure: Figure, caption: str) -> str:
-    data = base64.b64encode(png_bytes(figure)).decode("ascii")
-    size = figure.get_size_inches() * 96
-    image = f'<img alt="{escape(caption)}" width="{size[0]:.0f}" src="data:image/png;base64,{data}">'
+def _picture(figure: Figure | bytes, caption: str) -> str:
+    png = png_bytes(figure)
+    data = base64.b64encode(png).decode("ascii")
+    width = int.from_bytes(png[16:20], "big") * 96 / 150  # pixels in the PNG's header, at its 150 dots per inch
+    image = f'<img alt="{escape(caption)}" width="{width:.0f}" src="data:image/png;base64,{data}">'
     return f"<figure>\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
 
 

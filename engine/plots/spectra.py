@@ -18,7 +18,7 @@ from neurorbit.engine.plots.arguments import (
     variable_names,
 )
 from neurorbit.engine.plots.coordinates import fill_missing
-from neurorbit.engine.plots.style import GENERATED, TRUE, legend_above, note, panels, styled
+from neurorbit.engine.plots.style import GENERATED, TRUE, legend_above, log_ticks, panels, styled
 
 MAX_VARIABLES = 9
 
@@ -43,7 +43,7 @@ def power_spectra(
     x_generated = generated_orbits(x_generated, x_true.shape[1])
     labels = variable_names(names, x_true.shape[1])
     dt, unit = time_step(dt, time_unit)
-    segment = int(np.clip(min(len(x_true), x_generated.shape[1]) // 8, 16, 4096))
+    segment = int(np.clip(min(len(x_true), x_generated.shape[1]) // 5, 16, 4096))
     frequency, true = power_spectrum(x_true, dt, segment)
     stays = np.flatnonzero(diverged_at(x_true, x_generated) < 0)
     scale = np.nanvar(x_true, axis=0)
@@ -58,30 +58,32 @@ def power_spectra(
         axes.loglog(frequency, _positive(true[:, n]), color=TRUE, linewidth=1.6, label="true")
         if spectra:
             power = np.stack([values[:, n] for _, values in spectra]) / scale[n]  # [E, F]
-            if len(spectra) > 2:
-                low, high = np.quantile(power, [0.25, 0.75], axis=0)
-                axes.fill_between(
-                    spectra[0][0], _positive(low), _positive(high), color=GENERATED, alpha=0.25, lw=0, label="quartiles"
-                )
             text = (
                 f"generated, median of {count(len(spectra), 'run')}{left_out}" if len(x_generated) > 1 else "generated"
             )
-            axes.loglog(spectra[0][0], _positive(np.median(power, axis=0)), color=GENERATED, linewidth=1.2, label=text)
+            median = np.median(power, axis=0)
+            axes.loglog(spectra[0][0], _positive(median), color=GENERATED, linewidth=1.2, label=text)
+            top = np.maximum(true[:, n], median) if len(median) == len(true) else true[:, n]
+            if len(spectra) > 2:
+                low, high = (_positive(edge) for edge in np.quantile(power, [0.25, 0.75], axis=0))
+                axes.fill_between(spectra[0][0], low, high, color=GENERATED, alpha=0.25, linewidth=0, label="quartiles")
         else:
-            note(axes, "every run diverged", y=0.1)
+            axes.plot([], [], color=GENERATED, linestyle=":", label="every run diverged")
+            top = true[:, n]
         peak = float(true[:, n].max())
         if peak > 0:
             floor = max(float(true[:, n].min()), 1e-9 * peak)
-            axes.set_ylim(floor / 10, peak * 10)
+            axes.set_ylim(floor / 3, peak * 10)
+            axes.set_xlim(frequency[0], frequency[np.flatnonzero(top >= floor)[-1]])
         axes.set_title(labels[n])
         axes.grid(True, which="major")
-        if n >= n_drawn - min(3, n_drawn):
-            axes.set_xlabel(f"frequency ({rate_unit(unit)})")
+        log_ticks(axes.xaxis)
     more = x_true.shape[1] - n_drawn
     figure.supylabel(
         "power density / variance" + (f" ({more} further variables not shown)" if more else ""), fontsize=9
     )
-    legend_above(figure, grid[0])
+    figure.supxlabel(f"frequency ({rate_unit(unit)})", fontsize=9)
+    legend_above(figure, grid)
     return figure
 
 

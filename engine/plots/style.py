@@ -1,6 +1,6 @@
 """One look for every figure: true in dark grey, generated in one accent, readable with any colour vision."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec
@@ -8,7 +8,9 @@ from typing import Any, ParamSpec
 import matplotlib
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 TRUE = "#333333"
 GENERATED = "#D55E00"
@@ -82,10 +84,49 @@ def panels(n: int, *, width: float, height: float, columns: int) -> tuple[Figure
     return figure, list(grid.flat)[:n]
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """The legend of `axes` above all panels, where it covers no data."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, max(1, len(labels))))
+def legend_above(figure: Figure, grid: Sequence[Axes], columns: int = 5) -> None:
+    """One legend for all panels, above them, where it covers no data; equal labels appear once."""
+    entries: dict[str, Any] = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        figure.legend(
+            list(entries.values()), list(entries), loc="outside upper center", ncols=min(columns, len(entries))
+        )
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """A number for a label, with a true minus sign."""
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def plain_ticks(axis: Axis, n: int = 6) -> None:
+    """At most n + 1 ticks as plain numbers, without a power of ten beside the axis."""
+    axis.set_major_locator(MaxNLocator(nbins=n, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value, 6)))
+
+
+def step_ticks(axis: Axis) -> None:
+    """Training steps as 5 k, 250 k, 2 M."""
+    axis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def log_ticks(axis: Axis) -> None:
+    """Powers of ten, or the plain numbers 1, 2, 5 where the axis spans less than two decades; call after drawing."""
+    low, high = axis.get_view_interval()
+    if low > 0 and high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 30 * low else (1.0, 3.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _short(value: float) -> str:
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{number_text(value / size, 4)}{letter}"
+    return number_text(value, 4)
 
 
 def note(axes: Axes, text: str, *, x: float = 0.5, y: float = 0.5) -> None:

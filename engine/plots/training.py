@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Array, number
 from neurorbit.engine.plots.measures import measure_label
-from neurorbit.engine.plots.style import FAINT, GENERATED, MEDIAN, legend_above, panels, styled
+from neurorbit.engine.plots.style import (
+    GENERATED,
+    MEDIAN,
+    TRUE,
+    legend_above,
+    log_ticks,
+    panels,
+    plain_ticks,
+    step_ticks,
+    styled,
+)
 
 Curves = dict[int, tuple[Array, Array]]
 _FIRST = ("loss", "forcing_alpha", "learning_rate")
@@ -62,10 +72,10 @@ def training_curves(
         _draw(axes, name, curves[name])
         goal = number((truth or {}).get(name))
         if np.isfinite(goal):
-            axes.axhline(goal, color="#333333", linestyle="--", linewidth=1.0, label="truth")
+            axes.axhline(goal, color=TRUE, linestyle="--", linewidth=1.0, label="truth")
     for axes in grid[-min(3, len(grid)) :]:
         axes.set_xlabel("training step")
-    legend_above(figure, max(grid, key=lambda axes: len(axes.get_legend_handles_labels()[1])))
+    legend_above(figure, grid)
     return figure
 
 
@@ -92,14 +102,25 @@ def _draw(axes: Axes, name: str, runs: Curves) -> None:
         )
         if not finite[-1]:
             last = np.flatnonzero(finite)[-1]
-            axes.plot(steps[last], run_values[last], "x", color=FAINT, markersize=7, markeredgewidth=1.6, zorder=4,
+            axes.plot(steps[last], run_values[last], "x", color=TRUE, markersize=7, markeredgewidth=1.6, zorder=4,
                       label=None if lost else "diverged")  # fmt: skip
             lost = True
     steps, median = _median(runs)
     if len(steps):
-        axes.plot(steps, median, color=MEDIAN, linewidth=1.8, label="median" if len(runs) > 1 else "run")
+        several = len(runs) > 1
+        axes.plot(
+            steps,
+            median,
+            color=MEDIAN if several else GENERATED,
+            linewidth=1.6 if several else 1.0,
+            label="median" if several else "run",
+        )
     if log:
         axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+    else:
+        plain_ticks(axes.yaxis)
+    step_ticks(axes.xaxis)
     axes.set_title(measure_label(name))
     axes.grid(True, which="major")
 
