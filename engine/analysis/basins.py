@@ -23,6 +23,7 @@ class Basins:
     attractors: tuple[tuple[Tensor, ...], ...]
 
 
+@torch.no_grad()
 def label_basins(
     free_run: Callable[[Tensor, int, int], Tensor],
     z0: Tensor,

@@ -18,6 +18,7 @@ TRANSIENT_SHARE = 0.25
 BLOCK_ELEMENTS = 1 << 22
 
 
+@torch.no_grad()
 def generate_orbit(dynamics: Dynamics, x_true: Any, u: Any | None = None) -> Tensor:
     """Free orbit of every model [E, T, N] from the first whole row of x_true [T, N], after a transient of 0.25 T steps.
 
@@ -34,6 +35,7 @@ def generate_orbit(dynamics: Dynamics, x_true: Any, u: Any | None = None) -> Ten
     return torch.cat(kept, 1)
 
 
+@torch.no_grad()
 def ensemble_lyapunov(
     dynamics: Dynamics,
     x_true: Any,
@@ -41,18 +43,21 @@ def ensemble_lyapunov(
     u: Any | None = None,
     dt: float = 1.0,
     steps: int = 10_000,
-    n_orbits: int = 10,
+    n_orbits: int | None = None,
     n_exponents: int | None = None,
 ) -> Tensor:
     """Lyapunov exponents per unit of time [E, n] of every model, the mean over n_orbits orbits of `steps` steps.
 
-    The orbits start at evenly spaced rows of x_true and run free for 0.25 `steps` steps first. With inputs u one orbit
-    follows the inputs from the first row on. NaN for a model that leaves the finite numbers.
+    n_orbits: 100 / M, between 1 and 10, when None. The orbits start at evenly spaced rows of x_true and run free for
+    0.25 `steps` steps first. With inputs u [T, U] one orbit follows the inputs from the first row on, its first fifth
+    uncounted. NaN for a model that leaves the finite numbers.
     """
     x = as_real(x_true, "x_true", (2,), "[T, N]")
     require_positive(dt, "dt")
-    for value, name in ((steps, "steps"), (n_orbits, "n_orbits")):
-        require_positive(value, name)
+    require_positive(steps, "steps")
+    if n_orbits is None:
+        n_orbits = default_orbits(_first_state(dynamics, x).shape[-1])
+    require_positive(n_orbits, "n_orbits")
     inputs = None if u is None else input_rows(u, len(x))[1:]
     if inputs is None:
         transient, z = max(1, round(TRANSIENT_SHARE * steps)), _spread_states(dynamics, x, n_orbits)
@@ -83,7 +88,7 @@ def evaluate(
     dt: float = 1.0,
     measures: Sequence[str] = MEASURES,
     lyapunov_steps: int = 10_000,
-    lyapunov_orbits: int = 10,
+    lyapunov_orbits: int | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, Any]:
     """Measures of every model of the ensemble on a test trajectory, in the model's units.
@@ -95,7 +100,7 @@ def evaluate(
         n_ahead: steps of the prediction error.
         dt: time of one step; exponents are per unit of that time.
         measures: which of "d_stsp", "d_h", "pe", "lyapunov".
-        lyapunov_steps, lyapunov_orbits: length and number of orbits behind the exponents.
+        lyapunov_steps, lyapunov_orbits: length and number of orbits behind the exponents; see ensemble_lyapunov.
         generator: CPU torch.Generator of the Monte-Carlo samples of d_stsp for N >= 6.
 
     Returns a dict of float64 tensors [E]: "d_stsp", "d_h", f"pe_{n_ahead}", "lyapunov_max", and "lyapunov" [E, M];
@@ -123,9 +128,15 @@ def evaluate(
     if "lyapunov" in measures:
         spectrum = ensemble_lyapunov(dynamics, x, u=u, dt=dt, steps=lyapunov_steps, n_orbits=lyapunov_orbits)
         result["lyapunov"], result["lyapunov_max"] = spectrum, spectrum[:, 0]
-        orbits = f"{lyapunov_orbits} orbits" if u is None else "one driven orbit"
+        n_orbits = lyapunov_orbits or default_orbits(spectrum.shape[1])
+        orbits = f"{n_orbits} orbits" if u is None else "one driven orbit"
         variants["lyapunov"] = f"QR of analytic Jacobians, {lyapunov_steps} steps, {orbits}"
     return result | {"variants": variants, "dropped_rows": int(x.isnan().any(-1).sum())}
+
+
+def default_orbits(latent_dim: int) -> int:
+    """How many orbits of 10 000 steps are averaged: 10 for small M, fewer where each is dear."""
+    return min(10, max(1, 100 // latent_dim))
 
 
 def _transient_and_inputs(n_rows: int, u: Any | None) -> tuple[int, Tensor | None]:

@@ -32,6 +32,7 @@ class Cycles:
         return len(self.points)
 
 
+@torch.no_grad()
 def fixed_points(
     parameters: Mapping[str, Any],
     *,

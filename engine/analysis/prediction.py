@@ -8,6 +8,7 @@ from torch import Tensor
 from neurorbit.engine.analysis.orbits import Dynamics, as_real
 
 
+@torch.no_grad()
 def pe_n(dynamics: Dynamics, x_true: Any, n: int = 20, u: Any | None = None, chunk: int = 8192) -> Tensor:
     """Mean squared error [E] of predicting x_{t+n} from x_t, over all t and all N observed variables.
 

@@ -183,3 +183,19 @@ def test_median_and_mad_over_the_finite_runs() -> None:
     assert median_mad([5.0]).median == 5.0
     with pytest.raises(ValueError, match="values:"):
         median_mad([])
+
+
+def test_a_plrnn_is_measured_through_the_same_protocol() -> None:
+    from neurorbit.engine.models.plrnn.config import ModelConfig
+    from neurorbit.engine.models.plrnn.model import Plrnn
+
+    model = Plrnn(ModelConfig(cell="shallow-clipped", latent_dim=3, hidden_dim=8), 2, seeds=(1, 2))
+    x = circle(0.1, 400)
+    found = evaluate(model, x, lyapunov_steps=200, lyapunov_orbits=2)
+    assert all(torch.isfinite(found[name]).all() for name in ("d_stsp", "d_h", "pe_20", "lyapunov_max"))
+    assert found["lyapunov"].shape == (2, 3)
+    assert not any(value.requires_grad for value in found.values() if isinstance(value, Tensor))
+    z = model.initial_state(x[None, :1].float())
+    states = torch.cat([z, model.free_run(z, 20)[:, :, -1]], 1)  # the definition for the first start alone
+    expected = (model.observe(states[:, 1]) - x[20]).square().mean(-1).detach().double()
+    torch.testing.assert_close(pe_n(model, x[:21]), expected, rtol=1e-5, atol=0)
