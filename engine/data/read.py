@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from neurorbit.engine.data.csv_file import Table, read_table
-from neurorbit.engine.data.hdf5_file import hdf5_arrays, matlab_arrays
+from neurorbit.engine.data.hdf5_file import hdf5_arrays
+from neurorbit.engine.data.matlab_file import matlab_arrays
 from neurorbit.engine.data.numpy_file import npy_array, npz_arrays
 from neurorbit.engine.data.stored_array import StoredArray, listing
 from neurorbit.engine.data.time_series import TimeSeries

@@ -1,0 +1,182 @@
+"""The training loop on a problem whose answer is known."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from neurorbit.engine.training.config import TrainingConfig
+from neurorbit.engine.training.folder import RunFolder
+from neurorbit.engine.training.loop import Trainer
+from neurorbit.engine.training.progress import Progress
+from torch import Tensor, nn
+
+CONFIG = TrainingConfig(batches_per_epoch=5, log_every=4, checkpoint_every=10)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.seen: list[Progress] = []
+        self.notes: list[str] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Parabola(nn.Module):
+    def __init__(self, E: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.linspace(1, 2, E)[:, None] * torch.ones(3))
+
+
+class ParabolaProblem:
+    """Pull of every model's w to 0; model `bad` gets a term that is not finite at step `at`."""
+
+    term_names = ("loss", "penalty")
+
+    def __init__(self, E: int = 3, bad: int = -1, at: int = -1, term: str = "loss", stop_at: int = -1) -> None:
+        self.module = Parabola(E)
+        self.labels = tuple(f"model {e}" for e in range(E))
+        self.measure_names: tuple[str, ...] = ()
+        self.bad, self.at, self.term, self.stop_at = bad, at, term, stop_at
+        self.count = torch.zeros(E)
+        self.measured: list[list[float]] = []
+        self.states: list[Tensor] = []
+
+    def terms(self, step: int) -> list[Tensor]:
+        loss, penalty = self.module.w.square().sum(1), 0.1 * self.module.w.abs().sum(1)
+        if step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if step == self.at:
+            one = torch.nn.functional.one_hot(torch.tensor(self.bad), len(self.labels)).bool()
+            if self.term == "loss":
+                loss = loss + torch.where(one, torch.inf, 0.0)
+            elif self.term == "penalty":
+                penalty = penalty + torch.where(one, torch.nan, 0.0)
+            else:  # a finite loss with a gradient that is not
+                root = ((self.module.w - self.module.w.detach()).abs().sum(1) + (~one).float()).sqrt()
+                loss = loss + torch.where(one, root, 0)
+        return [loss, penalty]
+
+    def after_update(self, step: int) -> None:
+        self.count += 1
+
+    def evaluate(self) -> dict[str, Tensor]:
+        rows = self.measured.pop(0)
+        self.states.append(self.module.w.detach().clone())
+        return {self.measure_names[0]: torch.tensor(rows)}
+
+    def logged(self) -> dict[str, Tensor]:
+        return {"count": self.count}
+
+    def state(self) -> dict[str, Tensor]:
+        return {"count": self.count}
+
+    def constants(self) -> dict[str, Tensor]:
+        return {"unit": torch.ones(2)}
+
+
+def trainer(problem: ParabolaProblem, steps: int, folder: RunFolder | None = None, every: int = 0) -> tuple[Trainer, Listener]:
+    listener = Listener()
+    rates = torch.full((len(problem.labels),), 1e-2)
+    return Trainer(problem, CONFIG, steps, rates, folder=folder, reporter=listener, evaluate_every=every), listener
+
+
+def rows(folder: RunFolder) -> list[dict[str, str]]:
+    with open(folder.metrics, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("term", "said"), [("loss", "loss"), ("penalty", "penalty"), ("gradient", "gradient")])
+def test_a_model_that_diverges_stops_alone(term: str, said: str) -> None:
+    whole, _ = trainer(ParabolaProblem(), 20)
+    whole.run()
+    one_bad, listener = trainer(ParabolaProblem(bad=1, at=10, term=term), 20)
+    assert one_bad.run().status == "finished"
+    assert torch.equal(one_bad.stack.values[[0, 2]], whole.stack.values[[0, 2]])
+    at_eight, _ = trainer(ParabolaProblem(stop_at=7), 20)  # the last logged step before step 10
+    at_eight.run()
+    assert torch.equal(one_bad.stack.values[1], at_eight.stack.values[1])
+    assert len(listener.notes) == 1
+    assert listener.notes[0].startswith(f"model 1 stopped at step 10: its {said} is not finite")
+    assert [p.alive for p in listener.seen] == [3, 3, 2, 2, 2]
+
+
+def test_training_ends_when_no_model_is_left(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, {})
+    loop, listener = trainer(ParabolaProblem(E=1, bad=0, at=6), 100, folder)
+    outcome = loop.run()
+    assert (outcome.status, outcome.step) == ("diverged", 8) and len(listener.notes) == 1
+    assert [r["loss"] == "" for r in rows(folder)] == [False, True]
+
+
+def test_best_state_is_each_models_own_and_nan_is_never_best() -> None:
+    problem = ParabolaProblem(E=3)
+    problem.measure_names = ("distance",)
+    problem.measured = [[3.0, 1.0, torch.nan], [2.0, 2.0, torch.nan], [2.5, 0.5, torch.nan]]
+    loop, _ = trainer(problem, 15, every=5)
+    loop.run()
+    states = problem.states
+    best = loop.best_parameters()["w"]
+    assert torch.equal(best[0], states[1][0]) and torch.equal(best[1], states[2][1])
+    assert torch.equal(best[2], states[2][2])  # never a finite measure: the present state
+    assert loop.record.best_step.tolist() == [10, 15, -1]
+
+
+def test_without_measures_the_lowest_logged_loss_decides() -> None:
+    loop, _ = trainer(ParabolaProblem(), 20)
+    loop.run()
+    assert loop.record.best_step.tolist() == [20, 20, 20]  # the loss of a parabola only falls
+
+
+def test_metrics_hold_means_since_the_last_row(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, {})
+    loop, listener = trainer(ParabolaProblem(E=2), 10, folder)
+    loop.run()
+    found = rows(folder)
+    assert list(found[0]) == ["step", "run", "loss", "penalty", "gradient_norm", "learning_rate", "count"]
+    assert [(r["step"], r["run"], r["count"]) for r in found] == [
+        ("4", "0", "4"), ("4", "1", "4"), ("8", "0", "8"), ("8", "1", "8"), ("10", "0", "10"), ("10", "1", "10")
+    ]  # fmt: skip
+    losses = []
+    for stop_at in range(-1, 3):  # the loss before each of the first four steps
+        again, _ = trainer(ParabolaProblem(E=2, stop_at=stop_at), 10 if stop_at >= 0 else 0)
+        again.run()
+        losses.append(float(again.stack.values[1].square().sum()))
+    assert float(found[1]["loss"]) == pytest.approx(sum(losses) / 4, rel=1e-5)
+    assert float(found[0]["learning_rate"]) == pytest.approx(1e-2) and float(found[4]["learning_rate"]) == pytest.approx(1e-6)
+    assert listener.seen[-1].step == 10 and listener.seen[-1].steps_per_s > 0
+
+
+@pytest.mark.parametrize("stop_at", [1, 9, 13, 22])
+def test_a_signal_saves_and_resuming_ends_bit_for_bit_the_same(tmp_path: Path, stop_at: int) -> None:
+    whole_folder = RunFolder.create(tmp_path / "whole", {})
+    whole, _ = trainer(ParabolaProblem(bad=1, at=14), 25, whole_folder)
+    whole.run()
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = RunFolder.create(tmp_path / "cut", {})
+    first, _ = trainer(ParabolaProblem(bad=1, at=14, stop_at=stop_at), 25, folder)
+    outcome = first.run()
+    assert (outcome.status, outcome.step, outcome.signal) == ("stopped", stop_at + 1, "SIGTERM")
+    assert signal.getsignal(signal.SIGTERM) is handler
+    second, listener = trainer(ParabolaProblem(bad=1, at=14), 25, folder)
+    second.restore()
+    assert second.step == stop_at + 1
+    assert second.run().status == "finished"
+    assert torch.equal(second.stack.values, whole.stack.values)
+    assert torch.equal(second.record.best, whole.record.best)
+    assert folder.metrics.read_bytes() == whole_folder.metrics.read_bytes()
+    assert (folder.path / "best.safetensors").read_bytes() == (whole_folder.path / "best.safetensors").read_bytes()
+    assert len(listener.notes) == (0 if stop_at > 15 else 1)
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, {})
+    trainer(ParabolaProblem(E=3), 10, folder)[0].run()
+    with pytest.raises(ValueError, match=r"parameters/w: expected \[2, 3\], got \[3, 3\]"):
+        trainer(ParabolaProblem(E=2), 10, folder)[0].restore()
