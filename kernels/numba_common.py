@@ -1,87 +1,252 @@
-"""What the numba kernels share: compile flags, the lane count as a type, and small dense products."""
+"""What the numba kernels share: compile flags, arrays by address, and sixteen sequences in one SIMD value."""
+
+import operator
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numba
 import numpy as np
+import torch
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, register_model
 
-FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # without nnan, ninf: NaN carries meaning
-JIT = {"nogil": True, "cache": True, "fastmath": FASTMATH, "error_model": "numpy"}
+LANES = 16
+JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
+FLAGS = ("reassoc", "contract", "nsz", "arcp")  # without nnan and ninf: NaN carries meaning
 
 
-def width(lanes):
-    """Lane count: a constant for a tuple (its type carries it), the value itself for an integer."""
-    return len(lanes) if isinstance(lanes, tuple) else lanes
+class Lanes(types.Type):
+    """LANES floating values in one SIMD value."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Lanes({dtype})")
 
 
-@overload(width, inline="always")
-def _width(lanes):
-    if isinstance(lanes, types.BaseTuple):
-        return lambda lanes: len(lanes)
-    return lambda lanes: lanes
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        element = ir.FloatType() if fe_type.dtype == types.float32 else ir.DoubleType()
+        super().__init__(dmm, fe_type, ir.VectorType(element, LANES))
+
+
+def _arithmetic(operation, emit):
+    @infer_global(operation)
+    class Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(operation, Lanes, Lanes)
+    def lower(context, builder, sig, args):
+        return getattr(builder, emit)(*args, flags=FLAGS)
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+
+
+def _spread(builder, value, vector):
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _element(context, builder, array_type, array, indices):
+    values = context.make_array(array_type)(context, builder, array)
+    return cgutils.get_item_pointer(context, builder, array_type, values, indices, wraparound=False)
+
+
+@intrinsic
+def splat(typingctx, value):
+    """The number in every lane."""
+
+    def codegen(context, builder, sig, args):
+        return _spread(builder, args[0], context.get_value_type(sig.return_type))
+
+    return Lanes(value)(value), codegen
+
+
+@intrinsic
+def splat_at(typingctx, array, i, j):
+    """array[i, j] in every lane."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(context, builder, sig.args[0], args[0], args[1:])
+        return _spread(builder, builder.load(pointer), context.get_value_type(sig.return_type))
+
+    return Lanes(array.dtype)(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def load(typingctx, array, i, j):
+    """array[i, j : j + LANES]."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(context, builder, sig.args[0], args[0], args[1:])
+        vector = context.get_value_type(sig.return_type)
+        return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=sig.return_type.dtype.bitwidth // 8)
+
+    return Lanes(array.dtype)(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, i, j, value):
+    """array[i, j : j + LANES] = value."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _element(context, builder, sig.args[0], args[0], args[1:3])
+        target = builder.bitcast(pointer, context.get_value_type(sig.args[3]).as_pointer())
+        builder.store(args[3], target, align=sig.args[3].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), codegen
+
+
+def _select(compare):
+    @intrinsic
+    def where(typingctx, c, a, b):
+        def codegen(context, builder, sig, args):
+            zero = ir.Constant(args[0].type, [0.0] * LANES)
+            return builder.select(compare(builder, args[0], zero), args[1], args[2])
+
+        return a(c, a, b), codegen
+
+    return where
+
+
+where_positive = _select(lambda builder, c, zero: builder.fcmp_ordered(">", c, zero))
+where_number = _select(lambda builder, c, zero: builder.fcmp_ordered("ord", c, zero))
+
+
+@intrinsic
+def total(typingctx, value):
+    """Sum over the lanes."""
+
+    def codegen(context, builder, sig, args):
+        element, vector = args[0].type.element, args[0].type
+        suffix = "f32" if isinstance(element, ir.FloatType) else "f64"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(element, [element, vector]), f"llvm.vector.reduce.fadd.v{LANES}{suffix}"
+        )
+        return builder.call(function, [ir.Constant(element, 0.0), args[0]], fastmath=FLAGS)
+
+    return value.dtype(value), codegen
+
+
+@intrinsic
+def pointer(typingctx, address, like):
+    """The address as a pointer to values of the dtype of the array `like`."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+    return types.CPointer(like.dtype)(address, like), codegen
 
 
 @numba.njit(**JIT)
-def multiply_add(y, w, x, rows, inner, lanes):
-    """y[rows, lanes] += w[rows, inner] x[inner, lanes]; y must not overlap x."""
-    n = width(lanes)
-    quads = inner // 4 * 4
-    pairs = rows // 2 * 2
-    for r in range(0, pairs, 2):
-        for k in range(0, quads, 4):
-            a0, a1, a2, a3 = w[r, k], w[r, k + 1], w[r, k + 2], w[r, k + 3]
-            b0, b1, b2, b3 = w[r + 1, k], w[r + 1, k + 1], w[r + 1, k + 2], w[r + 1, k + 3]
-            for i in range(n):
-                x0, x1, x2, x3 = x[k, i], x[k + 1, i], x[k + 2, i], x[k + 3, i]
-                y[r, i] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3)
-                y[r + 1, i] += (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3)
-        k = quads
-        if inner - quads == 3:
-            a0, a1, a2 = w[r, k], w[r, k + 1], w[r, k + 2]
-            b0, b1, b2 = w[r + 1, k], w[r + 1, k + 1], w[r + 1, k + 2]
-            for i in range(n):
-                x0, x1, x2 = x[k, i], x[k + 1, i], x[k + 2, i]
-                y[r, i] += a0 * x0 + a1 * x1 + a2 * x2
-                y[r + 1, i] += b0 * x0 + b1 * x1 + b2 * x2
-        else:
-            for k in range(quads, inner):
-                a0, b0 = w[r, k], w[r + 1, k]
-                for i in range(n):
-                    y[r, i] += a0 * x[k, i]
-                    y[r + 1, i] += b0 * x[k, i]
-    for r in range(pairs, rows):
-        for k in range(0, quads, 4):
-            a0, a1, a2, a3 = w[r, k], w[r, k + 1], w[r, k + 2], w[r, k + 3]
-            for i in range(n):
-                y[r, i] += (a0 * x[k, i] + a1 * x[k + 1, i]) + (a2 * x[k + 2, i] + a3 * x[k + 3, i])
-        for k in range(quads, inner):
-            a0 = w[r, k]
-            for i in range(n):
-                y[r, i] += a0 * x[k, i]
+def relu(v, zero):
+    return where_positive(v, v, zero)
 
 
 @numba.njit(**JIT)
-def outer_add(g, row, x, rows, n):
-    """g[k] += sum_i row[i] x[k, i] for k < rows: one row against many, over n contiguous values."""
-    quads = rows // 4 * 4
-    zero = row.dtype.type(0)
-    for k in range(0, quads, 4):
+def multiply(y, y0, w, x, x0, rows, inner):
+    """y[y0 + r] = sum_k w[r, k] x[x0 + k], each row a value of LANES."""
+    zero = splat(y.dtype.type(0))
+    fours = rows // 4 * 4
+    for r in range(0, fours, 4):
         s0, s1, s2, s3 = zero, zero, zero, zero
-        for i in range(n):
-            v = row[i]
-            s0 += v * x[k, i]
-            s1 += v * x[k + 1, i]
-            s2 += v * x[k + 2, i]
-            s3 += v * x[k + 3, i]
-        g[k] += s0
-        g[k + 1] += s1
-        g[k + 2] += s2
-        g[k + 3] += s3
-    for k in range(quads, rows):
+        for k in range(inner):
+            v = load(x, x0 + k, 0)
+            s0 = s0 + splat_at(w, r, k) * v
+            s1 = s1 + splat_at(w, r + 1, k) * v
+            s2 = s2 + splat_at(w, r + 2, k) * v
+            s3 = s3 + splat_at(w, r + 3, k) * v
+        store(y, y0 + r, 0, s0)
+        store(y, y0 + r + 1, 0, s1)
+        store(y, y0 + r + 2, 0, s2)
+        store(y, y0 + r + 3, 0, s3)
+    even = inner // 2 * 2
+    for r in range(fours, rows):
+        s0, s1 = zero, zero
+        for k in range(0, even, 2):
+            s0 = s0 + splat_at(w, r, k) * load(x, x0 + k, 0)
+            s1 = s1 + splat_at(w, r, k + 1) * load(x, x0 + k + 1, 0)
+        if even < inner:
+            s0 = s0 + splat_at(w, r, even) * load(x, x0 + even, 0)
+        store(y, y0 + r, 0, s0 + s1)
+
+
+@numba.njit(**JIT)
+def add_products(g, k, row, x, rows, steps):
+    """g[k, r] += sum over t and lanes of row[t] x[t * rows + r], for r < rows."""
+    zero = splat(g.dtype.type(0))
+    fours = rows // 4 * 4
+    for r in range(0, fours, 4):
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for t in range(steps):
+            v = load(row, t, 0)
+            s0 = s0 + v * load(x, t * rows + r, 0)
+            s1 = s1 + v * load(x, t * rows + r + 1, 0)
+            s2 = s2 + v * load(x, t * rows + r + 2, 0)
+            s3 = s3 + v * load(x, t * rows + r + 3, 0)
+        g[k, r] += total(s0)
+        g[k, r + 1] += total(s1)
+        g[k, r + 2] += total(s2)
+        g[k, r + 3] += total(s3)
+    for r in range(fours, rows):
         s0 = zero
-        for i in range(n):
-            s0 += row[i] * x[k, i]
-        g[k] += s0
+        for t in range(steps):
+            s0 = s0 + load(row, t, 0) * load(x, t * rows + r, 0)
+        g[k, r] += total(s0)
+
+
+@numba.njit(**JIT)
+def matrix_at(address, like, model, rows, columns):
+    """Matrix [rows, columns] of one model in a stack [E, rows, columns] that begins at `address`."""
+    offset = model * rows * columns * like.itemsize
+    return numba.carray(pointer(address + offset, like), (rows, columns))
+
+
+@numba.njit(**JIT)
+def sequences_at(address, like, model, B, T, width):
+    """Sequences [B, T, width] of one model in [E, B, T, width] that begins at `address`."""
+    offset = model * B * T * width * like.itemsize
+    return numba.carray(pointer(address + offset, like), (B, T, width))
+
+
+@numba.njit(**JIT)
+def lanes_in(block, data, b0, count, t0, t1, width):
+    """block[(t - t0) * width + m, i] = data[b0 + i, t, m]; lanes past `count` become 0."""
+    for i in range(LANES):
+        if i < count:
+            for t in range(t0, t1):
+                for m in range(width):
+                    block[(t - t0) * width + m, i] = data[b0 + i, t, m]
+        else:
+            for r in range((t1 - t0) * width):
+                block[r, i] = 0
+
+
+@numba.njit(**JIT)
+def lanes_out(data, block, b0, count, t0, t1, width):
+    """The way back: data[b0 + i, t, m] = block[(t - t0) * width + m, i]."""
+    for i in range(count):
+        for t in range(t0, t1):
+            for m in range(width):
+                data[b0 + i, t, m] = block[(t - t0) * width + m, i]
+
+
+def addresses(*arrays: np.ndarray) -> np.ndarray:
+    """Where the arrays' data begin; the caller keeps the arrays alive."""
+    return np.array([a.ctypes.data for a in arrays], np.int64)
 
 
 def array(tensor, dtype, missing: tuple[int, ...]) -> np.ndarray:
@@ -89,3 +254,26 @@ def array(tensor, dtype, missing: tuple[int, ...]) -> np.ndarray:
     if tensor is None:
         return np.empty(missing, dtype)
     return tensor.detach().contiguous().numpy()
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="neurorbit")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def run_tasks(function, tasks: int, *args) -> None:
+    """function(first, last, *args) over all tasks, split among torch's number of threads; it must release the GIL."""
+    threads = min(torch.get_num_threads(), tasks)
+    if threads <= 1:
+        function(0, tasks, *args)
+        return
+    bounds = [tasks * i // threads for i in range(threads + 1)]
+    pool = _pool(threads - 1)
+    others = [pool.submit(function, a, b, *args) for a, b in zip(bounds[1:-1], bounds[2:], strict=True)]
+    function(0, bounds[1], *args)
+    for other in others:
+        other.result()

@@ -1,10 +1,30 @@
-"""CPU twin of rollout_plrnn: the whole time loop fused, sequences in SIMD lanes, parallel over models x blocks."""
+"""CPU twin of rollout_plrnn: the whole time loop fused, sixteen sequences in SIMD lanes, parallel over models x blocks."""
 
 import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import JIT, array, multiply_add, outer_add, width
+from neurorbit.kernels.numba_common import (
+    JIT,
+    LANES,
+    add_products,
+    addresses,
+    array,
+    lanes_in,
+    lanes_out,
+    load,
+    matrix_at,
+    multiply,
+    relu,
+    run_tasks,
+    sequences_at,
+    splat,
+    splat_at,
+    store,
+    total,
+    where_number,
+    where_positive,
+)
 
 RELU, DENDRITIC, DENDRITIC_CLIPPED, SHALLOW, SHALLOW_CLIPPED, ALRNN = range(6)
 CODES = {
@@ -16,361 +36,321 @@ CODES = {
     "shallow-clipped": SHALLOW_CLIPPED,
     "alrnn": ALRNN,
 }
-LANES = (0,) * 8
-GROUPS = 16  # most partial weight gradients per model
-CHUNK_VALUES = 32768  # K x steps x lanes of hidden activations recomputed at a time (L2 cache)
+GROUPS = 16  # at most this many partial weight gradients per model
+FORWARD_CHUNK = 16  # steps transposed into lanes at a time
+BACKWARD_ROWS = 4096  # hidden activations of this many rows of lanes are recomputed at a time (L2 cache)
 
 
 @numba.njit(**JIT)
-def relu(v, zero):
-    return v if v > zero else zero
-
-
-@numba.njit(**JIT)
-def activate(phi, q, k, cell, bias, alpha, thresholds, n_linear, lanes):
-    """Row k of phi(q): phi may be q."""
-    n = width(lanes)
-    zero = q.dtype.type(0)
+def activate(phi, q, r0, stride, k0, advance, count, cell, bias, alpha, thresholds, n_linear):
+    """phi[i] = phi_k(q[r0 + i stride]) with unit k = k0 + i advance, for i < count."""
+    zero = splat(q.dtype.type(0))
     if cell == SHALLOW:
-        for i in range(n):
-            phi[i] = relu(q[i] + bias, zero)
+        for i in range(count):
+            store(phi, i, 0, relu(load(q, r0 + i * stride, 0) + splat_at(bias, k0 + i * advance, 0), zero))
     elif cell == SHALLOW_CLIPPED:
-        for i in range(n):
-            phi[i] = relu(q[i] + bias, zero) - relu(q[i], zero)
+        for i in range(count):
+            v = load(q, r0 + i * stride, 0)
+            store(phi, i, 0, relu(v + splat_at(bias, k0 + i * advance, 0), zero) - relu(v, zero))
     elif cell == RELU or cell == ALRNN:
-        if k >= n_linear:
-            for i in range(n):
-                phi[i] = relu(q[i], zero)
-        else:
-            for i in range(n):
-                phi[i] = q[i]
+        for i in range(count):
+            v = load(q, r0 + i * stride, 0)
+            store(phi, i, 0, relu(v, zero) if k0 + i * advance >= n_linear else v)
     else:
-        clip = q.dtype.type(cell == DENDRITIC_CLIPPED)
-        for i in range(n):
-            v = q[i]
+        clip = splat(q.dtype.type(cell == DENDRITIC_CLIPPED))
+        for i in range(count):
+            v = load(q, r0 + i * stride, 0)
             floor = clip * relu(v, zero)
             s = zero
             for d in range(alpha.shape[0]):
-                s += alpha[d] * (relu(v - thresholds[k, d], zero) - floor)
-            phi[i] = s
+                s = s + splat_at(alpha, d, 0) * (relu(v - splat_at(thresholds, k0 + i * advance, d), zero) - floor)
+            store(phi, i, 0, s)
 
 
 @numba.njit(**JIT)
-def times_slope(dq, dphi, q, k, cell, bias, alpha, thresholds, n_linear, lanes):
-    """Row k of dq = dphi * phi'(q); dq may be dphi."""
-    n = width(lanes)
-    zero, one = q.dtype.type(0), q.dtype.type(1)
+def times_slope(dq, dphi, q, r0, stride, k0, advance, count, cell, bias, alpha, thresholds, n_linear):
+    """dq[i] = dphi[r] * phi_k'(q[r]) with r = r0 + i stride and k = k0 + i advance, for i < count."""
+    zero = splat(q.dtype.type(0))
     if cell == SHALLOW:
-        for i in range(n):
-            dq[i] = dphi[i] if q[i] + bias > zero else zero
+        for i in range(count):
+            v = load(q, r0 + i * stride, 0) + splat_at(bias, k0 + i * advance, 0)
+            store(dq, i, 0, where_positive(v, load(dphi, r0 + i * stride, 0), zero))
     elif cell == SHALLOW_CLIPPED:
-        for i in range(n):
-            dq[i] = (dphi[i] if q[i] + bias > zero else zero) - (dphi[i] if q[i] > zero else zero)
+        for i in range(count):
+            v, g = load(q, r0 + i * stride, 0), load(dphi, r0 + i * stride, 0)
+            moved = v + splat_at(bias, k0 + i * advance, 0)
+            store(dq, i, 0, where_positive(moved, g, zero) - where_positive(v, g, zero))
     elif cell == RELU or cell == ALRNN:
-        if k >= n_linear:
-            for i in range(n):
-                dq[i] = dphi[i] if q[i] > zero else zero
-        else:
-            for i in range(n):
-                dq[i] = dphi[i]
+        for i in range(count):
+            g = load(dphi, r0 + i * stride, 0)
+            kinked = where_positive(load(q, r0 + i * stride, 0), g, zero)
+            store(dq, i, 0, kinked if k0 + i * advance >= n_linear else g)
     else:
-        clip = q.dtype.type(cell == DENDRITIC_CLIPPED)
-        for i in range(n):
-            v = q[i]
-            floor = clip if v > zero else zero
+        one = splat(q.dtype.type(1))
+        clip = splat(q.dtype.type(cell == DENDRITIC_CLIPPED))
+        for i in range(count):
+            v = load(q, r0 + i * stride, 0)
+            floor = where_positive(v, clip, zero)
             s = zero
             for d in range(alpha.shape[0]):
-                s += alpha[d] * ((one if v > thresholds[k, d] else zero) - floor)
-            dq[i] = dphi[i] * s
+                on = where_positive(v - splat_at(thresholds, k0 + i * advance, d), one, zero)
+                s = s + splat_at(alpha, d, 0) * (on - floor)
+            store(dq, i, 0, load(dphi, r0 + i * stride, 0) * s)
 
 
 @numba.njit(**JIT)
-def basis(q, z, M, H, W2, centred, lanes):
+def centre(q, M):
+    """q - mean(q): its own transpose."""
+    s = splat(q.dtype.type(0))
+    for m in range(M):
+        s = s + load(q, m, 0)
+    s = s * splat(q.dtype.type(1) / q.dtype.type(M))
+    for m in range(M):
+        store(q, m, 0, load(q, m, 0) - s)
+
+
+@numba.njit(**JIT)
+def basis(q, q0, z, z0, M, H, W2, centred):
     """q = W2 z, z, or z - mean(z)."""
-    n = width(lanes)
     if H:
-        for k in range(H):
-            for i in range(n):
-                q[k, i] = 0
-        multiply_add(q, W2, z, H, M, lanes)
+        multiply(q, q0, W2, z, z0, H, M)
         return
     for m in range(M):
-        for i in range(n):
-            q[m, i] = z[m, i]
+        store(q, q0 + m, 0, load(z, z0 + m, 0))
     if centred:
-        centre(q, M, lanes)
+        centre(q[q0 : q0 + M], M)
 
 
 @numba.njit(**JIT)
-def centre(q, M, lanes):
-    """q - mean(q): its own transpose."""
-    for i in range(width(lanes)):
-        s = q.dtype.type(0)
-        for m in range(M):
-            s += q[m, i]
-        s /= q.dtype.type(M)
-        for m in range(M):
-            q[m, i] -= s
+def remaining(lengths, shared, e, b0, count, T, out):
+    """Steps of each lane's sequence, as floating values; 0 for lanes past the batch."""
+    for i in range(LANES):
+        out[0, i] = 0
+        if i < count:
+            out[0, i] = T if lengths.size == 0 else lengths[0 if shared else e, b0 + i]
 
 
 @numba.njit(**JIT)
-def force(z, b0, t, z_hat, a, first, count):
-    """Forces lanes first..count at step t: (1 - a) z + a z_hat wherever z_hat is not NaN."""
-    keep = z.dtype.type(1) - a
-    for i in range(first, count):
-        for m in range(z_hat.shape[2]):
-            signal = z_hat[b0 + i, t, m]
-            if signal == signal:
-                z[m, i] = keep * z[m, i] + a * signal
-
-
-@numba.njit(**JIT)
-def forward_block(out, final, z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, a, interval, lengths, b0,
-                  cell, centred, n_linear, steps, first_step, keep_every, lanes):  # fmt: skip
+def forward_task(task, where, S, like, lengths, interval):
     """One model, one block of lanes: all steps."""
-    L = width(lanes)
-    B, M = z0.shape
-    K, H = W1.shape[1], W2.shape[0]
-    zero = z0.dtype.type(0)
-    count = min(L, B - b0)
-    has_drive, has_force, has_lengths = drive.shape[0] > 0, z_hat.shape[0] > 0, lengths.shape[0] > 0
-    z = np.zeros((M, L), z0.dtype)
-    new = np.zeros((M, L), z0.dtype)
-    phi = np.zeros((K, L), z0.dtype)
-    for i in range(count):
+    B, T, M, K, H, D, N, shared = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
+    cell, centred, n_linear, first_step, keep_every, has_drive, kept = S[9], S[10], S[11], S[12], S[13], S[14], S[15]
+    blocks = (B + LANES - 1) // LANES
+    e, b0 = task // blocks, task % blocks * LANES
+    count = min(LANES, B - b0)
+    out = sequences_at(where[0], like, e, B, kept, M)
+    final = sequences_at(where[1], like, e, B, 1, M)
+    start = sequences_at(where[2], like, e, B, 1, M)
+    A, W1, h1 = matrix_at(where[3], like, e, M, 1), matrix_at(where[4], like, e, M, K), matrix_at(where[5], like, e, M, 1)
+    W2, h2 = matrix_at(where[6], like, e, H, M), matrix_at(where[7], like, e, H, 1)
+    alpha, thresholds = matrix_at(where[8], like, e, D, 1), matrix_at(where[9], like, e, M, D)
+    drive = sequences_at(where[10], like, e, B, T, M)
+    z_hat = sequences_at(where[11], like, 0 if shared else e, B, T, N)
+    a = splat(matrix_at(where[12], like, e, 1, 1)[0, 0]) if N else splat(like.dtype.type(0))
+    zero = splat(like.dtype.type(0))
+    keep = splat(like.dtype.type(1)) - a
+    z = np.zeros((M, LANES), like.dtype)
+    new = np.zeros((M, LANES), like.dtype)
+    phi = np.zeros((K, LANES), like.dtype)
+    drives = np.zeros((FORWARD_CHUNK * M if has_drive else 0, LANES), like.dtype)
+    signals = np.zeros((FORWARD_CHUNK * N, LANES), like.dtype)
+    outs = np.zeros((FORWARD_CHUNK * M, LANES), like.dtype)
+    steps = np.zeros((1, LANES), like.dtype)
+    remaining(lengths, S[16], e, b0, count, T, steps)
+    lanes_in(z, start, b0, count, 0, 1, M)
+    row, buffered = 0, 0
+    for t in range(T):
+        c = t % FORWARD_CHUNK
+        if c == 0:
+            t1 = min(t + FORWARD_CHUNK, T)
+            lanes_in(signals, z_hat, b0, count, t, t1, N)
+            if has_drive:
+                lanes_in(drives, drive, b0, count, t, t1, M)
+        basis(phi, 0, z, 0, M, H, W2, centred)
+        activate(phi, phi, 0, 1, 0, 1, K, cell, h2, alpha, thresholds, n_linear)
+        multiply(new, 0, W1, phi, 0, M, K)
+        inside = load(steps, 0, 0) - splat(like.dtype.type(t))
+        emits = keep_every > 0 and (t + 1) % keep_every == 0
+        due = N > 0 and (first_step + t + 1) % interval[e] == 0
         for m in range(M):
-            z[m, i] = z0[b0 + i, m]
-    for t in range(steps):
-        basis(phi, z, M, H, W2, centred, lanes)
-        for k in range(K):
-            activate(phi[k], phi[k], k, cell, h2[k] if H else zero, alpha, thresholds, n_linear, lanes)
-        for m in range(M):
-            scale, bias = A[m], h1[m]
-            for i in range(L):
-                new[m, i] = scale * z[m, i] + bias
-        if has_drive:
-            for i in range(count):
-                for m in range(M):
-                    new[m, i] += drive[b0 + i, t, m]
-        multiply_add(new, W1, phi, M, K, lanes)
-        if has_lengths:
-            for i in range(count):
-                if t >= lengths[b0 + i]:
-                    for m in range(M):
-                        new[m, i] = z[m, i]
-        if keep_every and (t + 1) % keep_every == 0:
-            row = (t + 1) // keep_every - 1
-            for i in range(count):
-                inside = not has_lengths or t < lengths[b0 + i]
-                for m in range(M):
-                    out[b0 + i, row, m] = new[m, i] if inside else zero
-        if has_force and (first_step + t + 1) % interval == 0:
-            if has_lengths:
-                for i in range(count):
-                    if t < lengths[b0 + i]:
-                        force(new, b0, t, z_hat, a, i, i + 1)
-            else:
-                force(new, b0, t, z_hat, a, 0, count)
-        z, new = new, z
-    for i in range(count):
-        for m in range(M):
-            final[b0 + i, m] = z[m, i]
-
-
-@numba.njit(parallel=True, **JIT)
-def forward_all(out, final, z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, interval, lengths,
-                cell, centred, n_linear, steps, first_step, keep_every, lanes):  # fmt: skip
-    E, B, _ = z0.shape
-    L = width(lanes)
-    blocks = (B + L - 1) // L
-    for task in numba.prange(E * blocks):
-        e, b0 = task // blocks, task % blocks * L
-        forward_block(
-            out[e], final[e], z0[e], A[e], W1[e], h1[e], W2[e], h2[e], alpha[e], thresholds[e], drive[e],
-            z_hat[e % z_hat.shape[0]], forcing_alpha[e], interval[e], lengths[e % lengths.shape[0]], b0,
-            cell, centred, n_linear, steps, first_step, keep_every, lanes,
-        )  # fmt: skip
+            before = load(z, m, 0)
+            value = splat_at(A, m, 0) * before + load(new, m, 0) + splat_at(h1, m, 0)
+            if has_drive:
+                value = value + load(drives, c * M + m, 0)
+            if emits:
+                store(outs, buffered * M + m, 0, where_positive(inside, value, zero))
+            if due and m < N:
+                signal = load(signals, c * N + m, 0)
+                value = where_number(signal, keep * value + a * signal, value)
+            store(z, m, 0, where_positive(inside, value, before))
+        if emits:
+            buffered += 1
+        if buffered == FORWARD_CHUNK or t == T - 1:
+            lanes_out(out, outs, b0, count, row, row + buffered, M)
+            row += buffered
+            buffered = 0
+    lanes_out(final, z, b0, count, 0, 1, M)
 
 
 @numba.njit(**JIT)
-def previous_states(zp, z0, z, z_hat, a, interval, first_step, b0, count, t0, t1, lanes):
-    """States before each step of the chunk, after forcing: zp[M, (t1 - t0) * L]."""
-    L = width(lanes)
-    M = z0.shape[1]
-    N = z_hat.shape[2]
-    keep = z0.dtype.type(1) - a
-    for t in range(t0, t1):
-        base = (t - t0) * L
-        due = z_hat.shape[0] > 0 and t > 0 and (first_step + t) % interval == 0
-        for i in range(L):
-            for m in range(M):
-                value = z0.dtype.type(0)
-                if i < count:
-                    value = z0[b0 + i, m] if t == 0 else z[b0 + i, t - 1, m]
-                    if due and m < N:
-                        signal = z_hat[b0 + i, t - 1, m]
-                        if signal == signal:
-                            value = keep * value + a * signal
-                zp[m, base + i] = value
+def forward_tasks(first, last, where, S, like, lengths, interval):
+    for task in range(first, last):
+        forward_task(task, where, S, like, lengths, interval)
 
 
 @numba.njit(**JIT)
-def backward_block(dz0, dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, ddrive, dz_hat, dz, dz_final, z, z0, A, W1t, W2,
-                   W2t, h2, alpha, thresholds, z_hat, a, interval, lengths, b0, cell, centred, n_linear,
-                   steps, first_step, lanes):  # fmt: skip
-    """Adjoint of one block: chunks of time from the end; hidden activations recomputed per chunk."""
-    L = width(lanes)
-    B, M = z0.shape
-    K, H = W1t.shape[0], W2.shape[0]
-    N = z_hat.shape[2]
-    zero, one = z0.dtype.type(0), z0.dtype.type(1)
-    keep = one - a
-    count = min(L, B - b0)
-    has_force, has_lengths = z_hat.shape[0] > 0, lengths.shape[0] > 0
-    chunk = min(steps, max(4, min(64, CHUNK_VALUES // (K * L))))
-    zp = np.zeros((M, chunk * L), z0.dtype)
-    lam = np.zeros((M, chunk * L), z0.dtype)
-    q = np.zeros((K, chunk * L), z0.dtype)
-    dphi = np.zeros((K, chunk * L), z0.dtype)
-    row = np.zeros(chunk * L, z0.dtype)
-    dq = np.zeros((K, L), z0.dtype)
-    g = np.zeros((M, L), z0.dtype)
-    g_pre = np.zeros((M, L), z0.dtype)
-    for i in range(count):
-        for m in range(M):
-            g[m, i] = dz_final[b0 + i, m]
-    t1 = steps
-    while t1 > 0:
-        t0 = max(0, t1 - chunk)
-        n = (t1 - t0) * L
-        previous_states(zp, z0, z, z_hat, a, interval, first_step, b0, count, t0, t1, lanes)
-        basis(q, zp, M, H, W2, centred, n)
-        for t in range(t1 - 1, t0 - 1, -1):
-            base = (t - t0) * L
-            due = has_force and (first_step + t + 1) % interval == 0
-            for i in range(count):
-                inside = not has_lengths or t < lengths[b0 + i]
-                for m in range(M):
-                    value = g[m, i] if inside else zero
-                    if has_force and m < N:
-                        signal_gradient = zero
-                        if due and inside:
-                            signal = z_hat[b0 + i, t, m]
-                            if signal == signal:
-                                signal_gradient = a * value
-                                value = keep * value
-                        if dz_hat.shape[0]:
-                            dz_hat[b0 + i, t, m] = signal_gradient
-                    if inside:
-                        value += dz[b0 + i, t, m]
-                    g_pre[m, i] = value
-                    if ddrive.shape[0]:
-                        ddrive[b0 + i, t, m] = value
-            for k in range(K):
-                for i in range(L):
-                    dq[k, i] = 0
-            multiply_add(dq, W1t, g_pre, K, M, lanes)
-            for k in range(K):
-                here = q[k, base : base + L]
-                for i in range(L):
-                    dphi[k, base + i] = dq[k, i]
-                times_slope(dq[k], dq[k], here, k, cell, h2[k] if H else zero, alpha, thresholds, n_linear, lanes)
-            if has_lengths:
-                for i in range(count):
-                    if t >= lengths[b0 + i]:
-                        for m in range(M):
-                            g_pre[m, i] = g[m, i]
-            for m in range(M):
-                scale = A[m]
-                for i in range(L):
-                    lam[m, base + i] = g_pre[m, i]
-                    g[m, i] = scale * g_pre[m, i]
-            if H:
-                multiply_add(g, W2t, dq, M, H, lanes)
-            else:
-                if centred:
-                    centre(dq, M, lanes)
-                for m in range(M):
-                    for i in range(L):
-                        g[m, i] += dq[m, i]
-            if has_lengths:
-                for i in range(count):
-                    if t >= lengths[b0 + i]:
-                        for m in range(M):
-                            g[m, i] = g_pre[m, i]
-                            lam[m, base + i] = 0
-        for m in range(M):
+def states_before(zp, signals, start, z, z_hat, a, keep, interval, first_step, b0, count, t0, t1, M, N):
+    """zp: states before each step of the chunk, after forcing; signals: those of the steps t0 - 1 .. t1 - 1."""
+    head = 1 if t0 == 0 else 0
+    if head:
+        lanes_in(zp, start, b0, count, 0, 1, M)
+    lanes_in(signals[head * N :], z_hat, b0, count, t0 - 1 + head, t1, N)
+    lanes_in(zp[head * M :], z, b0, count, t0 - 1 + head, t1 - 1, M)
+    for t in range(t0 + head, t1):
+        if N > 0 and (first_step + t) % interval == 0:
+            for m in range(N):
+                value, signal = load(zp, (t - t0) * M + m, 0), load(signals, (t - t0) * N + m, 0)
+                store(zp, (t - t0) * M + m, 0, where_number(signal, keep * value + a * signal, value))
+
+
+@numba.njit(**JIT)
+def weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, steps, M, K, H, D, cell, h2,
+                     alpha, thresholds, n_linear):  # fmt: skip
+    """Adds the chunk's part: sums over its steps and lanes."""
+    zero = splat(zp.dtype.type(0))
+    for m in range(M):
+        s, r = zero, zero
+        for t in range(steps):
+            g = load(lam, t * M + m, 0)
+            s = s + g * load(zp, t * M + m, 0)
+            r = r + g
+        dA[m, 0] += total(s)
+        dh1[m, 0] += total(r)
+    for k in range(K):
+        activate(row, q, k, K, k, 0, steps, cell, h2, alpha, thresholds, n_linear)
+        add_products(dW1t, k, row, lam, M, steps)
+        if H:
+            s = zero
+            for t in range(steps):
+                s = s + where_positive(load(q, t * K + k, 0) + splat_at(h2, k, 0), load(dphi, t * K + k, 0), zero)
+            times_slope(row, dphi, q, k, K, k, 0, steps, cell, h2, alpha, thresholds, n_linear)
+            dh2[k, 0] += total(s)
+            add_products(dW2, k, row, zp, M, steps)
+        for d in range(D):
+            threshold = splat_at(thresholds, k, d)
             s, r = zero, zero
-            for i in range(n):
-                s += lam[m, i] * zp[m, i]
-                r += lam[m, i]
-            dA[m] += s
-            dh1[m] += r
-        for k in range(K):
-            activate(row, q[k], k, cell, h2[k] if H else zero, alpha, thresholds, n_linear, n)
-            outer_add(dW1t[k], row, lam, M, n)
-            if H:
-                s = zero
-                bias = h2[k]
-                for i in range(n):
-                    s += dphi[k, i] if q[k, i] + bias > 0 else zero
-                dh2[k] += s
-                times_slope(row, dphi[k], q[k], k, cell, bias, alpha, thresholds, n_linear, n)
-                outer_add(dW2[k], row, zp, M, n)
-            for d in range(alpha.shape[0]):
-                threshold = thresholds[k, d]
-                clip = z0.dtype.type(cell == DENDRITIC_CLIPPED)
-                s, r = zero, zero
-                for i in range(n):
-                    v = q[k, i]
-                    s += dphi[k, i] * (relu(v - threshold, zero) - clip * relu(v, zero))
-                    r += dphi[k, i] if v > threshold else zero
-                dalpha[d] += s
-                dthresholds[k, d] -= alpha[d] * r
-        t1 = t0
-    for i in range(count):
-        for m in range(M):
-            dz0[b0 + i, m] = g[m, i]
+            for t in range(steps):
+                v, g = load(q, t * K + k, 0), load(dphi, t * K + k, 0)
+                floor = relu(v, zero) if cell == DENDRITIC_CLIPPED else zero
+                s = s + g * (relu(v - threshold, zero) - floor)
+                r = r + where_positive(v - threshold, g, zero)
+            dalpha[d, 0] += total(s)
+            dthresholds[k, d] -= alpha[d, 0] * total(r)
 
 
-@numba.njit(parallel=True, **JIT)
-def backward_all(dz0, dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, ddrive, dz_hat, dz, dz_final, z, z0, A, W1t, W2,
-                 W2t, h2, alpha, thresholds, z_hat, forcing_alpha, interval, lengths, cell, centred, n_linear,
-                 steps, first_step, lanes):  # fmt: skip
-    E, B, _ = z0.shape
-    L = width(lanes)
-    blocks = (B + L - 1) // L
-    groups = dA.shape[1]
-    for task in numba.prange(E * groups):
-        e, group = task // groups, task % groups
-        for block in range(group, blocks, groups):
-            backward_block(
-                dz0[e], dA[e, group], dW1t[e, group], dh1[e, group], dW2[e, group], dh2[e, group], dalpha[e, group],
-                dthresholds[e, group], ddrive[e], dz_hat[e], dz[e], dz_final[e],
-                z[e], z0[e], A[e], W1t[e], W2[e], W2t[e], h2[e], alpha[e], thresholds[e], z_hat[e % z_hat.shape[0]],
-                forcing_alpha[e], interval[e], lengths[e % lengths.shape[0]], block * L, cell, centred, n_linear,
-                steps, first_step, lanes,
-            )  # fmt: skip
+@numba.njit(**JIT)
+def backward_task(task, where, S, like, lengths, interval):
+    """One model, every `groups`-th block: chunks of time from the end; hidden activations recomputed per chunk."""
+    B, T, M, K, H, D, N, shared = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
+    cell, centred, n_linear, first_step, groups, wants_drive, wants_z_hat = S[9], S[10], S[11], S[12], S[13], S[14], S[15]
+    e, group = task // groups, task % groups
+    A, h2 = matrix_at(where[0], like, e, M, 1), matrix_at(where[1], like, e, H, 1)
+    W1t, W2 = matrix_at(where[2], like, e, K, M), matrix_at(where[3], like, e, H, M)
+    W2t = matrix_at(where[4], like, e, M, H)
+    alpha, thresholds = matrix_at(where[5], like, e, D, 1), matrix_at(where[6], like, e, M, D)
+    z_hat = sequences_at(where[7], like, 0 if shared else e, B, T, N)
+    a = splat(matrix_at(where[8], like, e, 1, 1)[0, 0]) if N else splat(like.dtype.type(0))
+    start, z = sequences_at(where[9], like, e, B, 1, M), sequences_at(where[10], like, e, B, T, M)
+    dz, dz_final = sequences_at(where[11], like, e, B, T, M), sequences_at(where[12], like, e, B, 1, M)
+    dz0 = sequences_at(where[13], like, e, B, 1, M)
+    ddrive, dz_hat = sequences_at(where[14], like, e, B, T, M), sequences_at(where[15], like, e, B, T, N)
+    dA, dh1 = matrix_at(where[16], like, task, M, 1), matrix_at(where[17], like, task, M, 1)
+    dW1t, dW2 = matrix_at(where[18], like, task, K, M), matrix_at(where[19], like, task, H, M)
+    dh2, dalpha = matrix_at(where[20], like, task, H, 1), matrix_at(where[21], like, task, D, 1)
+    dthresholds = matrix_at(where[22], like, task, M, D)
+    zero = splat(like.dtype.type(0))
+    keep = splat(like.dtype.type(1)) - a
+    chunk = min(T, max(4, min(64, BACKWARD_ROWS // K)))
+    zp = np.zeros((chunk * M, LANES), like.dtype)
+    lam = np.zeros((chunk * M, LANES), like.dtype)
+    dzs = np.zeros((chunk * M, LANES), like.dtype)
+    signals = np.zeros(((chunk + 1) * N, LANES), like.dtype)
+    dsignals = np.zeros((chunk * N, LANES), like.dtype)
+    q = np.zeros((chunk * K, LANES), like.dtype)
+    dphi = np.zeros((chunk * K, LANES), like.dtype)
+    row = np.zeros((chunk, LANES), like.dtype)
+    dq = np.zeros((K, LANES), like.dtype)
+    back = np.zeros((M, LANES), like.dtype)
+    g = np.zeros((M, LANES), like.dtype)
+    length = np.zeros((1, LANES), like.dtype)
+    for b0 in range(group * LANES, B, groups * LANES):
+        count = min(LANES, B - b0)
+        remaining(lengths, S[16], e, b0, count, T, length)
+        lanes_in(g, dz_final, b0, count, 0, 1, M)
+        t1 = T
+        while t1 > 0:
+            t0 = max(0, t1 - chunk)
+            states_before(zp, signals, start, z, z_hat, a, keep, interval[e], first_step, b0, count, t0, t1, M, N)
+            lanes_in(dzs, dz, b0, count, t0, t1, M)
+            for t in range(t1 - t0):
+                basis(q, t * K, zp, t * M, M, H, W2, centred)
+            for t in range(t1 - 1, t0 - 1, -1):
+                c = t - t0
+                inside = load(length, 0, 0) - splat(like.dtype.type(t))
+                due = N > 0 and (first_step + t + 1) % interval[e] == 0
+                for m in range(M):
+                    value = load(g, m, 0)
+                    if m < N:
+                        part = zero
+                        if due:
+                            signal = load(signals, (c + 1) * N + m, 0)
+                            part = where_number(signal, a * value, zero)
+                            value = where_number(signal, keep * value, value)
+                        store(dsignals, c * N + m, 0, where_positive(inside, part, zero))
+                    store(lam, c * M + m, 0, where_positive(inside, value + load(dzs, c * M + m, 0), zero))
+                multiply(dphi, c * K, W1t, lam, c * M, K, M)
+                times_slope(dq, dphi, q, c * K, 1, 0, 1, K, cell, h2, alpha, thresholds, n_linear)
+                source = dq
+                if H:
+                    multiply(back, 0, W2t, dq, 0, M, H)
+                    source = back
+                elif centred:
+                    centre(dq, M)
+                for m in range(M):
+                    value = splat_at(A, m, 0) * load(lam, c * M + m, 0) + load(source, m, 0)
+                    store(g, m, 0, where_positive(inside, value, load(g, m, 0)))
+            weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, t1 - t0, M, K, H, D,
+                             cell, h2, alpha, thresholds, n_linear)  # fmt: skip
+            if wants_drive:
+                lanes_out(ddrive, lam, b0, count, t0, t1, M)
+            if wants_z_hat:
+                lanes_out(dz_hat, dsignals, b0, count, t0, t1, N)
+            t1 = t0
+        lanes_out(dz0, g, b0, count, 0, 1, M)
 
 
-def _inputs(W2, h2, alpha, thresholds, z_hat, forcing_alpha, forcing_interval, lengths, z0):
-    """The optional arguments as arrays; a missing one is empty behind its model axis."""
-    E, _, M = z0.shape
-    like = z0.dtype
-    return (
-        array(W2, like, (E, 0, M)),
-        array(h2, like, (E, 0)),
-        array(alpha, like, (E, 0)),
-        array(thresholds, like, (E, 0, 0)),
-        array(z_hat, like, (1, 0, 0, 0)),
-        array(forcing_alpha, like, (E,)),
-        array(forcing_interval, np.int64, (E,)),
-        array(lengths, np.int64, (1, 0)),
-    )
+@numba.njit(**JIT)
+def backward_tasks(first, last, where, S, like, lengths, interval):
+    for task in range(first, last):
+        backward_task(task, where, S, like, lengths, interval)
 
 
-def _options(cell, n_relu, M):
-    return CODES[cell], cell == "plrnn-mc", M - n_relu if cell == "alrnn" else 0
+def _sizes(a, K, T):
+    """Sizes that both directions need; a missing argument has size 0."""
+    E, B, M = a["z0"].shape
+    H = 0 if a["W2"] is None else a["W2"].shape[1]
+    D = 0 if a["alpha"] is None else a["alpha"].shape[1]
+    N = 0 if a["z_hat"] is None else a["z_hat"].shape[3]
+    shared = a["z_hat"] is not None and a["z_hat"].shape[0] == 1
+    n_linear = M - a["n_relu"] if a["cell"] == "alrnn" else 0
+    cell = CODES[a["cell"]]
+    return [E, B, T, M, K, H, D, N, int(shared), cell, int(a["cell"] == "plrnn-mc"), n_linear, a["first_step"]]
+
+
+def _integers(a):
+    lengths = array(a["lengths"], np.int64, (0, 0)).astype(np.int64, copy=False)
+    interval = array(a["forcing_interval"], np.int64, (0,)).astype(np.int64, copy=False)
+    return lengths, interval, int(lengths.shape[0] == 1)
 
 
 def forward(
@@ -378,48 +358,53 @@ def forward(
     *, cell, n_relu, steps, first_step=0, keep_every=1,
 ):  # fmt: skip
     """((z, z_final), saved): every element of the outputs is written."""
+    a = dict(locals())
     E, B, M = z0.shape
-    z0_ = array(z0, z0.dtype, ())
-    out = np.empty((E, B, steps // keep_every if keep_every else 0, M), z0_.dtype)
-    final = np.empty((E, B, M), z0_.dtype)
-    W2_, h2_, alpha_, thresholds_, z_hat_, forcing_, interval_, lengths_ = _inputs(
-        W2, h2, alpha, thresholds, z_hat, forcing_alpha, forcing_interval, lengths, z0_
-    )
-    forward_all(
-        out, final, z0_, array(A, None, ()), array(W1, None, ()), array(h1, None, ()), W2_, h2_, alpha_, thresholds_,
-        array(drive, z0_.dtype, (E, 0, 0, 0)), z_hat_, forcing_, interval_, lengths_,
-        *_options(cell, n_relu, M), steps, first_step, keep_every, LANES,
-    )  # fmt: skip
-    z, z_final = torch.from_numpy(out), torch.from_numpy(final)
-    return (z, z_final), {"z": z}
+    tensors = [
+        array(x, np.float32, (0,))
+        for x in (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)
+    ]
+    like = np.empty(0, tensors[0].dtype)
+    kept = steps // keep_every if keep_every else 0
+    out, final = np.empty((E, B, kept, M), like.dtype), np.empty((E, B, M), like.dtype)
+    lengths_, interval, shared_lengths = _integers(a)
+    S = np.array([*_sizes(a, W1.shape[2], steps), keep_every, drive is not None, kept, shared_lengths], np.int64)
+    run_tasks(forward_tasks, E * -(-B // LANES), addresses(out, final, *tensors), S, like, lengths_, interval)
+    z = torch.from_numpy(out)
+    return (z, torch.from_numpy(final)), {"z": z}
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]."""
-    z0, W1, wanted = saved["z0"], saved["W1"], saved["wanted"]
-    E, B, M = z0.shape
-    K, T = W1.shape[2], saved["steps"]
-    z0_ = array(z0, None, ())
-    like = z0_.dtype
-    W2_, h2_, alpha_, thresholds_, z_hat_, forcing_, interval_, lengths_ = _inputs(
-        *(saved[n] for n in ("W2", "h2", "alpha", "thresholds", "z_hat", "forcing_alpha", "forcing_interval", "lengths")),
-        z0_,
+    E, B, M = saved["z0"].shape
+    K, T, wanted = saved["W1"].shape[2], saved["steps"], saved["wanted"]
+    A, W1, W2, h2, alpha, thresholds, z_hat, forcing_alpha, z0, z, dz, dz_final = (
+        array(x, np.float32, (0, 0, 0))
+        for x in (
+            *(saved[n] for n in ("A", "W1", "W2", "h2", "alpha", "thresholds", "z_hat", "forcing_alpha", "z0", "z")),
+            grads["z"],
+            grads["z_final"],
+        )
     )
-    W1t = np.ascontiguousarray(array(W1, None, ()).transpose(0, 2, 1))
-    W2t = np.ascontiguousarray(W2_.transpose(0, 2, 1))
-    groups = min(GROUPS, -(-B // len(LANES)))
-    H, D = W2_.shape[1], alpha_.shape[1]
-    dz0 = np.empty((E, B, M), like)
-    shapes = {"A": (M,), "W1": (K, M), "h1": (M,), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M if D else 0, D)}
-    partial = {n: np.zeros((E, groups, *shape), like) for n, shape in shapes.items()}
-    ddrive = np.empty((E, B, T, M) if "drive" in wanted else (E, 0, 0, 0), like)
-    dz_hat = np.empty((E, *saved["z_hat"].shape[1:]) if "z_hat" in wanted else (E, 0, 0, 0), like)
-    backward_all(
-        dz0, *partial.values(), ddrive, dz_hat, array(grads["z"], None, ()), array(grads["z_final"], None, ()),
-        array(saved["z"], None, ()), z0_, array(saved["A"], None, ()), W1t, W2_, W2t, h2_, alpha_, thresholds_,
-        z_hat_, forcing_, interval_, lengths_, *_options(saved["cell"], saved["n_relu"], M), T, saved["first_step"], LANES,
+    like = np.empty(0, z0.dtype)
+    sizes = _sizes(saved, K, T)
+    H, D, N = sizes[5:8]
+    groups = min(GROUPS, -(-B // LANES))
+    lengths, interval, shared_lengths = _integers(saved)
+    S = np.array([*sizes, groups, "drive" in wanted, "z_hat" in wanted, shared_lengths], np.int64)
+    W1t = np.ascontiguousarray(W1.transpose(0, 2, 1))
+    W2t = np.ascontiguousarray(W2.transpose(0, 2, 1))
+    dz0 = np.empty((E, B, M), like.dtype)
+    ddrive = np.empty((E, B, T, M) if "drive" in wanted else 0, like.dtype)
+    dz_hat = np.empty((E, B, T, N) if "z_hat" in wanted else 0, like.dtype)
+    shapes = {"A": (M,), "h1": (M,), "W1": (K, M), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
+    partial = {n: np.zeros((E, groups, *shape), like.dtype) for n, shape in shapes.items()}
+    where = addresses(
+        A, h2, W1t, W2, W2t, alpha, thresholds, z_hat, forcing_alpha, z0, z, dz, dz_final, dz0, ddrive, dz_hat,
+        *partial.values(),
     )  # fmt: skip
-    partial = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in partial.items()}
-    partial["W1"] = np.ascontiguousarray(partial["W1"].transpose(0, 2, 1))
-    found = {"z0": dz0, **partial, "drive": ddrive, "z_hat": dz_hat}
+    run_tasks(backward_tasks, E * groups, where, S, like, lengths, interval)
+    found = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in partial.items()}
+    found["W1"] = np.ascontiguousarray(found["W1"].transpose(0, 2, 1))
+    found |= {"z0": dz0, "drive": ddrive, "z_hat": dz_hat}
     return {n: torch.from_numpy(found[n]) for n in wanted}
