@@ -58,7 +58,7 @@ def _line(label: str, cells: dict[str, str], columns: list[str]) -> str:
 
 
 def _device_table(rows: list[Row]) -> list[str]:
-    timed = [r for r in rows if "sweep" not in r and r["phase"] in ("step", "generate")]
+    timed = [r for r in rows if "sweep" not in r and r["phase"] in ("step", "generate", "fit")]
     memory = [r for r in rows if r["phase"] == "peak_memory"]
     columns = list(dict.fromkeys(r["implementation"] for r in timed + memory))
     columns.sort(key=lambda name: not name.startswith(OURS))

@@ -1,0 +1,1 @@
+"""Reconstruction quality on real and published data: whole fits, evaluated on held-out trajectories."""

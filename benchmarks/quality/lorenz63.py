@@ -1,0 +1,47 @@
+"""Lorenz-63, published data: D_stsp, D_H, the largest Lyapunov exponent and the three fixed points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.quality.reconstruction import run, standardised_points
+from neurorbit.engine.analysis import fixed_points
+from neurorbit.engine.models.plrnn import FittedPlrnn
+from neurorbit.engine.simulate import LORENZ63_LYAPUNOV, Lorenz63, lorenz63
+
+EXPONENT = LORENZ63_LYAPUNOV[0]
+TARGETS = {
+    "d_stsp": (0.0, 0.20),
+    "d_h": (0.0, 0.08),
+    "lyapunov_max": (0.98 * EXPONENT, 1.02 * EXPONENT),
+}
+NEAR = 0.2  # standard deviations; the wings lie about two apart
+
+
+def find_fixed_points(fits: list[FittedPlrnn]) -> dict[str, Any]:
+    """Per run, how far the nearest fixed point of the model is from each true one, and how many are near."""
+    orbit = torch.as_tensor(lorenz63(200_000))
+    truth = standardised_points(Lorenz63().fixed_points(), orbit)  # [3, N]
+    found = []
+    for fitted in fits:
+        arguments = fitted.model.cell_arguments()
+        n_models = len(fitted.members)
+        for e in range(n_models):
+            one = {
+                name: value[e : e + 1].detach().cpu() if isinstance(value, torch.Tensor) else value
+                for name, value in arguments.items()
+            }
+            cycles = fixed_points(one)
+            if len(cycles):
+                points = fitted.model.cpu().observe(cycles.points[:, 0].float().expand(n_models, -1, -1))[e]
+                distance = torch.cdist(truth, points.double()).min(1).values.tolist()
+            else:
+                distance = []
+            found.append({"near": sum(d < NEAR for d in distance), "total": len(cycles), "distance": distance})
+    return {"fixed_points": {"near_within_sd": NEAR, "of": len(truth), "runs": found}}
+
+
+if __name__ == "__main__":
+    run("lorenz63", TARGETS, runs=5, extra=find_fixed_points)

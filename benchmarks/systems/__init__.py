@@ -1,0 +1,1 @@
+"""One file per system: what a user's fit costs, everything included."""

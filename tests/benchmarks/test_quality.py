@@ -1,0 +1,59 @@
+"""The quality benchmarks fit, evaluate and judge; here on tiny data."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.quality import lorenz63 as lorenz_quality
+from benchmarks.quality.reconstruction import judged, run, standardised_points
+from neurorbit.engine.simulate import Lorenz63, lorenz63
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, seed in (("train", 0), ("test", 1)):
+        np.save(tmp_path / f"{name}.npy", lorenz63(1500, seed=seed).astype(np.float32))
+    return ["--train", str(tmp_path / "train.npy"), "--test", str(tmp_path / "test.npy"), "--device", "cpu"]
+
+
+def test_targets_are_closed_ranges():
+    targets = {"a": (0.0, 1.0), "b": (0.9, 1.1), "c": (0.0, 1.0), "d": (0.0, 1.0)}
+    found = judged({"a": 1.0, "b": 0.8, "c": None}, targets)
+    assert {name: one["met"] for name, one in found.items()} == {"a": True, "b": False, "c": False, "d": False}
+
+
+def test_known_points_in_units_of_the_data():
+    orbit = torch.tensor([[0.0, 10.0], [2.0, 30.0]], dtype=torch.float64)
+    sd = 2**0.5
+    expected = torch.tensor([[-1 / sd, 0.0], [0.0, 1 / sd]], dtype=torch.float64)
+    torch.testing.assert_close(standardised_points([[0.0, 20.0], [1.0, 30.0]], orbit), expected)
+    wings = standardised_points(Lorenz63().fixed_points(), torch.as_tensor(lorenz63(20_000)))
+    torch.testing.assert_close(wings[1, :2], -wings[2, :2], atol=0.2, rtol=0)
+
+
+def test_result_names_command_commit_and_steps(files, tmp_path, capsys):
+    out = tmp_path / "out/result.json"
+    arguments = [*files, "--runs", "2", "--steps", "4", "--workdir", str(tmp_path / "run"), "--json", str(out)]
+    extra = lorenz_quality.find_fixed_points
+    result = run("lorenz63", lorenz_quality.TARGETS, runs=5, extra=extra, arguments=arguments)
+    assert json.loads(out.read_text()) == json.loads(json.dumps(result))
+    assert result["steps"] == [4]
+    assert result["state"] == "last"
+    assert len(result["runs"]) == len(result["fixed_points"]["runs"]) == 2
+    assert result["command"].startswith("python -m benchmarks.quality.lorenz63 --train")
+    assert result["parameters_per_model"] == 3 + 3 + 3 * 100 + 100 * 3 + 100
+    assert set(result["targets"]) == {"d_stsp", "d_h", "lyapunov_max"}
+    assert {"commit", "date", "versions", "median", "mad", "variants"} <= set(result)
+    again = run("lorenz63", lorenz_quality.TARGETS, runs=5, arguments=arguments)
+    assert again["resumed"] is True
+    assert again["median"] == result["median"]
+    assert '"steps": [' in capsys.readouterr().out
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="no such file: name the data with --train and --test"):
+        run("ecg", {}, runs=1, arguments=["--train", str(tmp_path / "no.npy")])
