@@ -1,4 +1,4 @@
-"""The wheel and the source archive hold what the tree holds, the wheel works where it lands, the version stands once."""
+"""The wheel and the source archive hold what the tree holds, and work where they land; the version stands once."""
 
 from __future__ import annotations
 
