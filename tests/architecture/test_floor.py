@@ -13,7 +13,7 @@ def whole_suite(config: pytest.Config) -> bool:
     """Whether nothing was selected by path, keyword or marker."""
     tests = config.rootpath / "tests"
     asked = {(config.invocation_params.dir / str(arg)).resolve() for arg in config.args}
-    chosen = config.getoption("keyword") or config.getoption("markexpr") or config.getoption("deselect")
+    chosen = any(config.getoption(o) for o in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf"))
     return not chosen and asked <= {tests, config.rootpath}
 
 
