@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ __all__ = ["CELLS", "PlrnnRollout", "generate_plrnn", "jacobian_plrnn", "plrnn_s
 
 _NAMES = SPEC.argument_names
 _GRADS = SPEC.differentiable
-OptionalTensor = Optional[Tensor]  # noqa: UP045  (torch >= 2.6 reads the schema from it)
 
 
 class PlrnnRollout(NamedTuple):
@@ -26,75 +25,82 @@ class PlrnnRollout(NamedTuple):
     z_final: Tensor
 
 
-@torch.library.custom_op("neurorbit::rollout_plrnn", mutates_args=())
-def _forward(
-    z0: Tensor, A: Tensor, W1: Tensor, h1: Tensor, W2: OptionalTensor, h2: OptionalTensor, alpha: OptionalTensor,
-    thresholds: OptionalTensor, drive: OptionalTensor, z_hat: OptionalTensor, forcing_alpha: OptionalTensor,
-    forcing_interval: OptionalTensor, lengths: OptionalTensor, cell: str, n_relu: int, steps: int, first_step: int,
-    keep_every: int, backend: str,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    name = backend_for(SPEC.name, z0.device.type, backend or None)
-    if z0.device.type == "cpu":
-        _check_values(forcing_alpha, forcing_interval, lengths, steps)
-    arguments = (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval, lengths)
-    options: dict[str, Any] = dict(
-        cell=cell, n_relu=n_relu, steps=steps, first_step=first_step, keep_every=keep_every
+_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
+_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
+_LIBRARY.define(
+    f"rollout_plrnn({_TENSORS}, str cell, int n_relu, int steps, int first_step, int keep_every, str backend)"
+    " -> (Tensor, Tensor)"
+)
+_LIBRARY.define(
+    f"rollout_plrnn_backward(Tensor dz, Tensor dz_final, Tensor z, {_TENSORS}, str cell, int n_relu, int steps,"
+    " int first_step, str backend, bool[] needs) -> Tensor[]"
+)
+
+
+def _forward(*inputs):
+    arguments, (cell, n_relu, steps, first_step, keep_every, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    device = inputs[0].device.type
+    name = backend_for(SPEC.name, device, backend or None)
+    if device == "cpu":
+        _check_values(*arguments[-3:], steps)
+    outputs, _ = load(SPEC.name, name).forward(
+        *arguments, cell=cell, n_relu=n_relu, steps=steps, first_step=first_step, keep_every=keep_every
     )
-    (z, z_final), _ = load(SPEC.name, name).forward(*arguments, **options)
-    return z, z_final
+    return outputs
 
 
-@_forward.register_fake
-def _(z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval, lengths,
-      cell, n_relu, steps, first_step, keep_every, backend):  # fmt: skip
-    E, B, M = z0.shape
-    return z0.new_empty(E, B, steps // keep_every if keep_every else 0, M), z0.new_empty(E, B, M)
-
-
-@torch.library.custom_op("neurorbit::rollout_plrnn_backward", mutates_args=())
-def _backward(
-    dz: Tensor, dz_final: Tensor, z: Tensor, z0: Tensor, A: Tensor, W1: Tensor, h1: Tensor, W2: OptionalTensor,
-    h2: OptionalTensor, alpha: OptionalTensor, thresholds: OptionalTensor, drive: OptionalTensor,
-    z_hat: OptionalTensor, forcing_alpha: OptionalTensor, forcing_interval: OptionalTensor, lengths: OptionalTensor,
-    cell: str, n_relu: int, steps: int, first_step: int, backend: str, needs: list[bool],
-) -> list[Tensor]:  # fmt: skip
-    name = backend_for(SPEC.name, z0.device.type, backend or None)
-    arguments = (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval, lengths)
-    options: dict[str, Any] = dict(cell=cell, n_relu=n_relu, steps=steps, first_step=first_step)
+def _backward(dz, dz_final, z, *inputs):
+    arguments, (cell, n_relu, steps, first_step, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    name = backend_for(SPEC.name, z.device.type, backend or None)
     wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, arguments, strict=True), z=z, wanted=wanted, **options)
+    saved = dict(zip(_NAMES, arguments, strict=True), z=z, wanted=wanted, cell=cell, n_relu=n_relu, steps=steps,
+                 first_step=first_step)  # fmt: skip
     grads = load(SPEC.name, name).backward(saved, {"z": dz, "z_final": dz_final})
     return [grads[n] for n in wanted]
 
 
-@_backward.register_fake
-def _(dz, dz_final, z, z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval,
-      lengths, cell, n_relu, steps, first_step, backend, needs):  # fmt: skip
-    inputs = (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat)
-    return [torch.empty_like(x, memory_format=torch.contiguous_format) for x, need in zip(inputs, needs, strict=True) if need]
+def _forward_fake(*inputs):
+    z0, (steps, keep_every) = inputs[0], (inputs[-4], inputs[-2])
+    E, B, M = z0.shape
+    return z0.new_empty(E, B, steps // keep_every if keep_every else 0, M), z0.new_empty(E, B, M)
 
 
-def _setup_context(ctx, inputs, output) -> None:
-    ctx.options = inputs[len(_NAMES) :]
-    ctx.save_for_backward(output[0], *inputs[: len(_NAMES)])
+def _backward_fake(dz, dz_final, z, *inputs):
+    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
 
 
-def _autograd(ctx, dz, dz_final):
-    cell, n_relu, steps, first_step, keep_every, backend = ctx.options
-    if keep_every != 1:
-        raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
-    z, *arguments = ctx.saved_tensors
-    needs = list(ctx.needs_input_grad[: len(_GRADS)])
-    found = iter(
-        torch.ops.neurorbit.rollout_plrnn_backward(
-            dz.contiguous(), dz_final.contiguous(), z, *arguments, cell, n_relu, steps, first_step, backend, needs
+class _Rollout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *inputs):
+        with torch._C._AutoDispatchBelowAutograd():
+            z, z_final = torch.ops.neurorbit.rollout_plrnn(*inputs)
+        ctx.options = inputs[len(_NAMES) :]
+        ctx.save_for_backward(z, *inputs[: len(_NAMES)])
+        return z, z_final
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dz, dz_final):
+        *options, keep_every, backend = ctx.options
+        if keep_every != 1:
+            raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
+        needs = list(ctx.needs_input_grad[: len(_GRADS)])
+        found = iter(
+            torch.ops.neurorbit.rollout_plrnn_backward(dz, dz_final, *ctx.saved_tensors, *options, backend, needs)
         )
-    )
-    grads = [next(found) if need else None for need in needs]
-    return (*grads, *[None] * (len(_NAMES) - len(_GRADS) + len(ctx.options)))
+        return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
 
 
-_forward.register_autograd(_autograd, setup_context=_setup_context)
+def _forward_autograd(*inputs):
+    return _Rollout.apply(*inputs)
+
+
+for _device in ("CPU", "CUDA"):
+    _LIBRARY.impl("rollout_plrnn", _forward, _device)
+    _LIBRARY.impl("rollout_plrnn_backward", _backward, _device)
+_LIBRARY.impl("rollout_plrnn", _forward_autograd, "Autograd")
+torch.library.register_fake("neurorbit::rollout_plrnn", _forward_fake, lib=_LIBRARY)
+torch.library.register_fake("neurorbit::rollout_plrnn_backward", _backward_fake, lib=_LIBRARY)
 
 
 def _check_values(forcing_alpha, forcing_interval, lengths, steps: int) -> None:

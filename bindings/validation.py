@@ -7,17 +7,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurorbit.kernels.spec import KernelSpec
+from neurorbit.kernels.spec import Argument, KernelSpec
 
 FLOATS = (torch.float32, torch.float64)
 
 
-def _expected(dims: tuple[str, ...], sizes: Mapping[str, int]) -> str:
+def _expectation(argument: Argument, value: Tensor, sizes: Mapping[str, int]) -> str:
     def one(dim: str) -> str:
-        letter = dim.split("|")[0]
-        return f"{letter}={sizes[letter]}{' or 1' if '|' in dim else ''}" if letter in sizes else letter
+        letter = dim[0]
+        return f"{letter}={sizes[letter]}{' or 1' if len(dim) > 1 else ''}" if letter in sizes else letter
 
-    return f"[{', '.join(one(d) for d in dims)}]"
+    return f"{argument.name}: expected [{', '.join(one(d) for d in argument.dims)}], got {list(value.shape)}"
 
 
 def bind_sizes(spec: KernelSpec, values: Mapping[str, Tensor | None], known: Mapping[str, int]) -> dict[str, int]:
@@ -28,18 +28,16 @@ def bind_sizes(spec: KernelSpec, values: Mapping[str, Tensor | None], known: Map
         value = values[argument.name]
         if value is None:
             continue
-        got = list(value.shape)
-        where = f"{argument.name}: expected {_expected(argument.dims, sizes)}, got {got}"
         if value.ndim != len(argument.dims):
-            raise ValueError(f"{where}: {value.ndim} dims instead of {len(argument.dims)}")
-        for dim, size in zip(argument.dims, got, strict=True):
-            letter = dim.split("|")[0]
-            if "|" in dim and size == 1:
+            raise ValueError(f"{_expectation(argument, value, sizes)}: {value.ndim} dims instead of {len(argument.dims)}")
+        for dim, size in zip(argument.dims, value.shape, strict=True):
+            letter = dim[0]
+            if size == 1 and len(dim) > 1:
                 continue
             if letter not in sizes:
                 sizes[letter], origin[letter] = size, argument.name
             elif sizes[letter] != size:
-                raise ValueError(f"{where}: {letter} differs from {origin[letter]}")
+                raise ValueError(f"{_expectation(argument, value, sizes)}: {letter} differs from {origin[letter]}")
     for letter, limit in spec.limits.items():
         if sizes.get(letter, 0) > limit:
             raise ValueError(f"{origin[letter]}: {letter}={sizes[letter]} is above this op's limit of {limit}")

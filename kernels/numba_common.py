@@ -244,16 +244,14 @@ def lanes_out(data, block, b0, count, t0, t1, width):
                 data[b0 + i, t, m] = block[(t - t0) * width + m, i]
 
 
-def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where the arrays' data begin; the caller keeps the arrays alive."""
-    return np.array([a.ctypes.data for a in arrays], np.int64)
+def addresses(*tensors: torch.Tensor | None) -> np.ndarray:
+    """Where the tensors' data begin, 0 for a missing one; they must be contiguous and stay alive during the call."""
+    return np.array([0 if x is None else x.data_ptr() for x in tensors], np.int64)
 
 
-def array(tensor, dtype, missing: tuple[int, ...]) -> np.ndarray:
-    """C-contiguous numpy view of a tensor, or an empty array of shape `missing` in its place."""
-    if tensor is None:
-        return np.empty(missing, dtype)
-    return tensor.detach().contiguous().numpy()
+def contiguous(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """The tensor, laid out in C order; a missing one stays missing."""
+    return None if tensor is None else tensor.contiguous()
 
 
 @cache

@@ -9,7 +9,7 @@ from neurorbit.kernels.numba_common import (
     LANES,
     add_products,
     addresses,
-    array,
+    contiguous,
     lanes_in,
     lanes_out,
     load,
@@ -335,24 +335,30 @@ def backward_tasks(first, last, where, S, like, lengths, interval):
         backward_task(task, where, S, like, lengths, interval)
 
 
-def _sizes(a, K, T):
+def _sizes(a, T):
     """Sizes that both directions need; a missing argument has size 0."""
-    E, B, M = a["z0"].shape
+    (E, B, M), K = a["z0"].shape, a["W1"].shape[2]
     H = 0 if a["W2"] is None else a["W2"].shape[1]
     D = 0 if a["alpha"] is None else a["alpha"].shape[1]
     N = 0 if a["z_hat"] is None else a["z_hat"].shape[3]
     shared = a["z_hat"] is not None and a["z_hat"].shape[0] == 1
     n_linear = M - a["n_relu"] if a["cell"] == "alrnn" else 0
-    cell = CODES[a["cell"]]
-    return [E, B, T, M, K, H, D, N, int(shared), cell, int(a["cell"] == "plrnn-mc"), n_linear, a["first_step"]]
+    return [E, B, T, M, K, H, D, N, shared, CODES[a["cell"]], a["cell"] == "plrnn-mc", n_linear, a["first_step"]]
 
 
 def _integers(a):
-    lengths = array(a["lengths"], np.int64, (0, 0)).astype(np.int64, copy=False)
-    interval = array(a["forcing_interval"], np.int64, (0,)).astype(np.int64, copy=False)
-    return lengths, interval, int(lengths.shape[0] == 1)
+    """(like, lengths, interval) as the kernels take them, and whether all models share the lengths."""
+    lengths = _NO_LENGTHS if a["lengths"] is None else a["lengths"].to(torch.int64).contiguous().numpy()
+    interval = _NO_INTERVAL if a["forcing_interval"] is None else a["forcing_interval"].to(torch.int64).numpy()
+    return (_LIKE[a["z0"].dtype], lengths, np.ascontiguousarray(interval)), lengths.shape[0] == 1
 
 
+_NO_LENGTHS = np.empty((0, 0), np.int64)
+_NO_INTERVAL = np.empty(0, np.int64)
+_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+
+
+@torch.no_grad()
 def forward(
     z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval, lengths,
     *, cell, n_relu, steps, first_step=0, keep_every=1,
@@ -360,51 +366,41 @@ def forward(
     """((z, z_final), saved): every element of the outputs is written."""
     a = dict(locals())
     E, B, M = z0.shape
-    tensors = [
-        array(x, np.float32, (0,))
-        for x in (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)
-    ]
-    like = np.empty(0, tensors[0].dtype)
+    inputs = [contiguous(x) for x in (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)]
     kept = steps // keep_every if keep_every else 0
-    out, final = np.empty((E, B, kept, M), like.dtype), np.empty((E, B, M), like.dtype)
-    lengths_, interval, shared_lengths = _integers(a)
-    S = np.array([*_sizes(a, W1.shape[2], steps), keep_every, drive is not None, kept, shared_lengths], np.int64)
-    run_tasks(forward_tasks, E * -(-B // LANES), addresses(out, final, *tensors), S, like, lengths_, interval)
-    z = torch.from_numpy(out)
-    return (z, torch.from_numpy(final)), {"z": z}
+    z, z_final = z0.new_empty(E, B, kept, M), z0.new_empty(E, B, M)
+    integers, shared = _integers(a)
+    S = np.array([*_sizes(a, steps), keep_every, drive is not None, kept, shared], np.int64)
+    run_tasks(forward_tasks, E * -(-B // LANES), addresses(z, z_final, *inputs), S, *integers)
+    return (z, z_final), {"z": z}
 
 
+@torch.no_grad()
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]."""
-    E, B, M = saved["z0"].shape
-    K, T, wanted = saved["W1"].shape[2], saved["steps"], saved["wanted"]
-    A, W1, W2, h2, alpha, thresholds, z_hat, forcing_alpha, z0, z, dz, dz_final = (
-        array(x, np.float32, (0, 0, 0))
-        for x in (
-            *(saved[n] for n in ("A", "W1", "W2", "h2", "alpha", "thresholds", "z_hat", "forcing_alpha", "z0", "z")),
-            grads["z"],
-            grads["z_final"],
-        )
-    )
-    like = np.empty(0, z0.dtype)
-    sizes = _sizes(saved, K, T)
-    H, D, N = sizes[5:8]
+    T, wanted = saved["steps"], saved["wanted"]
+    z0, W1, W2, z_hat = saved["z0"], saved["W1"], saved["W2"], saved["z_hat"]
+    sizes = _sizes(saved, T)
+    E, B, _, M, K, H, D, N = sizes[:8]
     groups = min(GROUPS, -(-B // LANES))
-    lengths, interval, shared_lengths = _integers(saved)
-    S = np.array([*sizes, groups, "drive" in wanted, "z_hat" in wanted, shared_lengths], np.int64)
-    W1t = np.ascontiguousarray(W1.transpose(0, 2, 1))
-    W2t = np.ascontiguousarray(W2.transpose(0, 2, 1))
-    dz0 = np.empty((E, B, M), like.dtype)
-    ddrive = np.empty((E, B, T, M) if "drive" in wanted else 0, like.dtype)
-    dz_hat = np.empty((E, B, T, N) if "z_hat" in wanted else 0, like.dtype)
+    integers, shared = _integers(saved)
+    S = np.array([*sizes, groups, "drive" in wanted, "z_hat" in wanted, shared], np.int64)
+    inputs = [
+        contiguous(x)
+        for x in (
+            saved["A"], saved["h2"], W1.transpose(1, 2), W2, None if W2 is None else W2.transpose(1, 2), saved["alpha"],
+            saved["thresholds"], z_hat, saved["forcing_alpha"], z0, saved["z"], grads["z"], grads["z_final"],
+        )
+    ]  # fmt: skip
+    dz0 = z0.new_empty(E, B, M)
+    ddrive = z0.new_empty(E, B, T, M) if "drive" in wanted else None
+    dz_hat = z0.new_empty(E, B, T, N) if "z_hat" in wanted else None
     shapes = {"A": (M,), "h1": (M,), "W1": (K, M), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
-    partial = {n: np.zeros((E, groups, *shape), like.dtype) for n, shape in shapes.items()}
-    where = addresses(
-        A, h2, W1t, W2, W2t, alpha, thresholds, z_hat, forcing_alpha, z0, z, dz, dz_final, dz0, ddrive, dz_hat,
-        *partial.values(),
-    )  # fmt: skip
-    run_tasks(backward_tasks, E * groups, where, S, like, lengths, interval)
-    found = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in partial.items()}
-    found["W1"] = np.ascontiguousarray(found["W1"].transpose(0, 2, 1))
+    sums = {n: z0.new_zeros(E, groups, *shape) for n, shape in shapes.items()}
+    where = addresses(*inputs, dz0, ddrive, dz_hat, *sums.values())
+    run_tasks(backward_tasks, E * groups, where, S, *integers)
+    found = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in sums.items() if n in wanted}
+    if "W1" in wanted:
+        found["W1"] = found["W1"].transpose(1, 2).contiguous()
     found |= {"z0": dz0, "drive": ddrive, "z_hat": dz_hat}
-    return {n: torch.from_numpy(found[n]) for n in wanted}
+    return {n: found[n] for n in wanted}
