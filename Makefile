@@ -14,7 +14,7 @@ INPUTS := pyproject.toml constraints.txt
 JOBS ?= 2
 PYTEST_THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=passive NUMBA_NUM_THREADS=2
 
-.PHONY: help demo install test check format bench quality clean
+.PHONY: help demo install test check format bench clean
 
 help:
 	@echo "make demo     install, reconstruct a chaotic attractor from noisy data, write demo/report.html"
@@ -42,6 +42,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p neurorbit.bindings -p neurorbit.engine
+	$(BIN)/mypy benchmarks
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.contract import RedContract
 from benchmarks.measure import Row, measure_op
-from benchmarks.provenance import ROOT, device_folder
+from benchmarks.provenance import LOAD_AT_START, ROOT, device_folder
 from benchmarks.table import RESULTS, update_readme, write_rows
 from neurorbit.kernels import KERNELS
 
@@ -58,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         print("error: --device cuda: torch sees no CUDA device", file=sys.stderr)
         return 2
+    if LOAD_AT_START is not None and LOAD_AT_START > 0.5:
+        say(f"warning: the machine is busy (load {LOAD_AT_START:.1f}): times and ratios will be off")
     for what in (*KERNELS, *SYSTEMS) if options.what == "all" else (options.what,):
         try:
             rows = measure(what, options)

@@ -16,6 +16,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "triton", "numba", "numpy", "jax", "torchdiffeq")
+LOAD_AT_START = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 SOURCES = ("kernels", "bindings", "engine", "src", "benchmarks/*.py")
 
 
@@ -63,5 +64,6 @@ def provenance(device: str) -> dict[str, Any]:
         "dirty": None if changed is None else bool(changed),
         "versions": {name: version for name in LIBRARIES if (version := _version(name))},
         "python": platform.python_version(),
+        "load_at_start": LOAD_AT_START,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
