@@ -15,7 +15,9 @@ from neurorbit.engine.analysis.state_space import d_stsp, d_stsp_kind
 
 MEASURES = ("d_stsp", "d_h", "pe", "lyapunov")
 TRANSIENT_SHARE = 0.25
-BLOCK_ELEMENTS = 1 << 22
+ALIGNING_STEPS = 500
+ORBIT_ELEMENTS = 1 << 22
+JACOBIAN_ELEMENTS = 1 << 18  # small enough for the cache
 
 
 @torch.no_grad()
@@ -28,7 +30,7 @@ def generate_orbit(dynamics: Dynamics, x_true: Any, u: Any | None = None) -> Ten
     transient, inputs = _transient_and_inputs(len(x), u)
     z = _first_state(dynamics, x)
     kept = []
-    for first, last in _blocks(transient + len(x), dynamics.n_models * z.shape[-1]):
+    for first, last in _blocks(transient + len(x), dynamics.n_models * z.shape[-1], ORBIT_ELEMENTS):
         states = dynamics.free_run(z, last - first, u=None if inputs is None else inputs[None, None, first:last])
         z = states[:, :, -1].detach()
         kept.append(dynamics.observe(states[:, :, max(0, transient - first) :]).detach().squeeze(1))
@@ -48,7 +50,7 @@ def ensemble_lyapunov(
 ) -> Tensor:
     """Lyapunov exponents per unit of time [E, n] of every model, the mean over n_orbits orbits of `steps` steps.
 
-    n_orbits: 100 / M, between 1 and 10, when None. The orbits start at evenly spaced rows of x_true and run free for
+    n_orbits: 50 / M, between 1 and 10, when None. The orbits start at evenly spaced rows of x_true and run free for
     0.25 `steps` steps first. With inputs u [T, U] one orbit follows the inputs from the first row on, its first fifth
     uncounted. NaN for a model that leaves the finite numbers.
     """
@@ -65,17 +67,19 @@ def ensemble_lyapunov(
         total_steps = min(len(inputs), steps + round(TRANSIENT_SHARE * steps))
         transient, z = total_steps // 5, _first_state(dynamics, x)
         steps = total_steps - transient
+    unaligned = max(0, transient - ALIGNING_STEPS)  # the frame needs less time than the orbit
     sums = LyapunovSum(n_exponents)
     finite = torch.ones(dynamics.n_models, dtype=torch.bool, device=z.device)
-    for first, last in _blocks(transient, z.numel() * z.shape[-1]) + [
-        (transient + a, transient + b) for a, b in _blocks(steps, z.numel() * z.shape[-1])
-    ]:
-        if first == transient:
+    for begin, end in ((0, unaligned), (unaligned, transient), (transient, transient + steps)):
+        if begin == transient:
             sums.restart()
-        states = dynamics.free_run(z, last - first, u=None if inputs is None else inputs[None, None, first:last])
-        sums.add(dynamics.jacobian(states))
-        finite = finite & torch.isfinite(states).flatten(1).all(1)
-        z = states[:, :, -1].detach()
+        for first, last in _blocks(end - begin, z.numel() * z.shape[-1], JACOBIAN_ELEMENTS):
+            driven = None if inputs is None else inputs[None, None, begin + first : begin + last]
+            states = dynamics.free_run(z, last - first, u=driven)
+            if end > unaligned:
+                sums.add(dynamics.jacobian(states))
+            finite = finite & torch.isfinite(states).flatten(1).all(1)
+            z = states[:, :, -1].detach()
     return torch.where(finite[:, None], sums.spectrum(dt).mean(1), torch.nan)
 
 
@@ -136,7 +140,7 @@ def evaluate(
 
 def default_orbits(latent_dim: int) -> int:
     """How many orbits of 10 000 steps are averaged: 10 for small M, fewer where each is dear."""
-    return min(10, max(1, 100 // latent_dim))
+    return min(10, max(1, 50 // latent_dim))
 
 
 def _transient_and_inputs(n_rows: int, u: Any | None) -> tuple[int, Tensor | None]:
@@ -161,7 +165,7 @@ def _spread_states(dynamics: Dynamics, x: Tensor, n_orbits: int) -> Tensor:
     return dynamics.initial_state(x[at].float().expand(dynamics.n_models, -1, -1)).detach()
 
 
-def _blocks(n_steps: int, elements_per_step: int) -> list[tuple[int, int]]:
+def _blocks(n_steps: int, elements_per_step: int, elements: int) -> list[tuple[int, int]]:
     """(first, last) of consecutive blocks of time that hold a bounded number of elements."""
-    length = max(16, BLOCK_ELEMENTS // elements_per_step // 16 * 16)
+    length = max(16, elements // elements_per_step // 16 * 16)
     return [(a, min(a + length, n_steps)) for a in range(0, n_steps, length)]

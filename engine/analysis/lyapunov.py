@@ -1,6 +1,5 @@
 """Lyapunov spectra by QR decomposition of the Jacobians along orbits."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from neurorbit.engine.analysis.orbits import as_real, require_positive
 
 MAX_CONDITION = 1e11
 MAX_PRODUCT = 16
-BLOCK_ELEMENTS = 1 << 22
+BLOCK_ELEMENTS = 1 << 18  # small enough for the cache
 
 
 class LyapunovSum:
@@ -40,8 +39,9 @@ class LyapunovSum:
     def add(self, jacobians: Tensor) -> None:
         """Jacobians [..., T, M, M] of T further steps, in order."""
         J = jacobians.detach().double()
-        finite = torch.isfinite(J).flatten(-3).all(-1)[..., None, None, None]
-        J = torch.where(finite, J, torch.nan)  # a diverged orbit is NaN from here on, without touching the others
+        finite = torch.isfinite(J.sum((-3, -2, -1)))[..., None, None, None]
+        if not bool(finite.all()):
+            J = torch.where(finite, J, torch.nan)  # a diverged orbit is NaN from here on, without touching the others
         if self.frame is None or self.log_stretch is None:
             width = J.shape[-1] if self.n_exponents is None else self.n_exponents
             if width > J.shape[-1]:
@@ -81,15 +81,18 @@ def _products(J: Tensor, every: int) -> Tensor:
 
 
 def _steps_per_product(J: Tensor) -> int:
-    """How many Jacobians may be multiplied before the smallest exponent drowns in rounding."""
-    steps = torch.linspace(0, J.shape[-3] - 1, min(16, J.shape[-3]), device=J.device).long()
-    sample = J[..., steps, :, :].flatten(0, -3)
-    sample = sample[torch.isfinite(sample).flatten(1).all(1)][:1024]
-    if len(sample) == 0:
-        return 1
-    s = torch.linalg.svdvals(sample)
-    log_condition = float((s[:, 0] / s[:, -1].clamp(min=torch.finfo(s.dtype).tiny)).log().amax())
-    return min(MAX_PRODUCT, max(1, int(math.log(MAX_CONDITION) / max(log_condition, 1e-9))))
+    """How many Jacobians may be multiplied before the smallest exponent drowns in rounding: tried on stretches of J."""
+    length = min(MAX_PRODUCT, J.shape[-3])
+    starts = torch.linspace(0, J.shape[-3] - length, 8, device=J.device).long()
+    sample = J[..., starts[:, None] + torch.arange(length, device=J.device), :, :].flatten(0, -4)  # [S, length, M, M]
+    sample = sample[torch.isfinite(sample).flatten(1).all(1)][:256]
+    product = torch.eye(J.shape[-1], dtype=J.dtype, device=J.device).expand(len(sample), -1, -1)
+    for steps in range(length if len(sample) else 0):
+        product = sample[:, steps] @ product
+        s = torch.linalg.svdvals(product)
+        if bool((s[:, 0] > MAX_CONDITION * s[:, -1]).any()):
+            return max(1, steps)
+    return MAX_PRODUCT if len(sample) else 1
 
 
 def lyapunov_spectrum(

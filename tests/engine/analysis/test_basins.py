@@ -72,3 +72,10 @@ def test_bad_arguments_are_named() -> None:
         label_basins(runner(cubic), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="window:"):
         label_basins(runner(cubic), torch.zeros(1, 3, 1), window=0)
+
+
+def test_a_state_stays_with_the_attractor_met_first() -> None:
+    z0 = torch.tensor([0.0, 1.0, 2.0, 10.0]).view(1, 4, 1)
+    tolerance = 1.5 / z0.std(correction=0).item()  # 1 is near both 0 and 2
+    found = label_basins(runner(lambda z: z), z0, transient=1, window=2, tolerance=tolerance)
+    assert found.labels.tolist() == [[0, 0, 1, 2]]

@@ -115,7 +115,8 @@ def test_blocks_of_time_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> 
     module = sys.modules[evaluate_function.__module__]
     x, model = circle(0.1, 400), Rotations([0.1, 0.2], [1.0, 0.999])
     orbit, exponents = generate_orbit(model, x), ensemble_lyapunov(model, x, steps=200, n_orbits=3)
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 64)
+    monkeypatch.setattr(module, "ORBIT_ELEMENTS", 64)
+    monkeypatch.setattr(module, "JACOBIAN_ELEMENTS", 64)
     torch.testing.assert_close(generate_orbit(model, x), orbit)
     torch.testing.assert_close(ensemble_lyapunov(model, x, steps=200, n_orbits=3), exponents, atol=1e-7, rtol=0)
 
