@@ -21,11 +21,14 @@ def parse(command: type[T], arguments: list[str], prog: str, default: Any = None
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(command, args=arguments, prog=prog, default=default)
+            found, unknown = tyro.cli(command, args=arguments, prog=prog, default=default, return_unknown_args=True)
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
         raise UsageError(_one_line(messages.getvalue()) + f" (see {prog} --help)") from None
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]!r} (see {prog} --help)")
+    return found
 
 
 def _one_line(box: str) -> str:

@@ -23,7 +23,7 @@ class GenerateCommand:
     all_runs: bool = False
     """Orbits of all runs, from the same observation."""
     data: str | None = None
-    """File whose first whole row is the start, and whose inputs drive the model; a row of the training data otherwise."""
+    """File whose first whole row is the start and whose inputs drive the model; else a row of the training data."""
     key: str | None = None
     """Name of the data inside the file."""
     inputs_key: str | None = None
@@ -43,7 +43,7 @@ def main(arguments: list[str], prog: str) -> int:
     check_orbit_path(command.out)
     fits = load(command.workdir, state=command.state)
     series = None if command.data is None else DataSource(command.data, command.key, command.inputs_key).read()
-    which = "all" if command.all_runs else command.run
+    which: int | Literal["all"] | None = "all" if command.all_runs else command.run
     orbits = generate_runs(fits, command.steps, run=which, series=series)
     print(f"{list(orbits.shape)} written to {write_orbits(command.out, orbits)}")
     return 0

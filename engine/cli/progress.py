@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from neurorbit.engine.training.progress import Progress
@@ -21,7 +21,7 @@ class ConsoleReporter:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self._bar: Bar | None = None
-        self._task = None
+        self._task: TaskID | None = None
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def __enter__(self) -> ConsoleReporter:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_measures(found: Mapping[str, Any], truth: Mapping[str, float] | None = None, title: str | None = None) -> None:
+def print_measures(
+    found: Mapping[str, Any], truth: Mapping[str, float] | None = None, title: str | None = None
+) -> None:
     """Median, median absolute deviation and every run of the result of evaluate_runs, beside known values."""
     table = Table(title=title)
     table.add_column("measure")

@@ -31,7 +31,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], config: dict[str, Any], *, overwrite: bool = False) -> RunFolder:
-        """Make the folder and write config.json and versions.json; an earlier run in it is an error unless overwritten."""
+        """Make the folder and write config.json and versions.json; an earlier run is an error unless overwritten."""
         folder = Path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -110,8 +110,8 @@ class Trainer:
         names = (*self.problem.term_names, "gradient")
         for model, step, term in self.record.stopped(self.step, names):
             self.reporter.note(
-                f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite; its last good state is "
-                "kept and the others train on (a lower learning rate or gradient clipping may help)"
+                f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite; its last good "
+                "state is kept and the others train on (a lower learning rate or gradient clipping may help)"
             )
         averages = self.record.averages()  # [K, E]
         measures = self.problem.evaluate() if evaluation and self.problem.measure_names else {}
@@ -158,7 +158,9 @@ class Trainer:
         values = {"metrics_bytes": self._metrics_bytes, "steps": self.steps, "labels": list(self.problem.labels)}
         self.folder.save(Checkpoint(self.step, tensors, values))
         best = {f"parameters/{n}": v for n, v in self.best_parameters().items()}
-        self.folder.save_best(best | constants | {"best_step": self.record.best_step, "best_value": self.record.best_value})
+        self.folder.save_best(
+            best | constants | {"best_step": self.record.best_step, "best_value": self.record.best_value}
+        )
         self._saved = self.step
 
     def restore(self) -> None:
@@ -179,6 +181,8 @@ class Trainer:
             found = checkpoint.tensors.get(name)
             if found is None or found.shape != target.shape:
                 got = "nothing" if found is None else list(found.shape)
-                raise ValueError(f"checkpoint: {name}: expected {list(target.shape)}, got {got}: config.json was edited")
+                raise ValueError(
+                    f"checkpoint: {name}: expected {list(target.shape)}, got {got}: config.json was edited"
+                )
             target.copy_(found)
         self.record.restored()

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 class Problem(Protocol):
     """E models trained side by side; every per-model value is a tensor [E]."""
 
-    module: nn.Module  # every parameter [E, ...]
     labels: tuple[str, ...]  # one name per model, for messages
     term_names: tuple[str, ...]  # terms of the loss, the data term first
     measure_names: tuple[str, ...]  # what evaluate returns; the first decides which state is best (lowest)
+
+    @property
+    def module(self) -> nn.Module:
+        """The models; every parameter is [E, ...]."""
 
     def terms(self, step: int) -> list[Tensor]:
         """The differentiable terms of the loss at a step, a function of the parameters, `state` and the step alone."""

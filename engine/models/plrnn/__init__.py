@@ -12,8 +12,8 @@ if TYPE_CHECKING:
         PlrnnConfig,
         RegularisationConfig,
     )
-    from neurorbit.engine.models.plrnn.fitting import DataSource, Fit, fit, resume
     from neurorbit.engine.models.plrnn.fitted import FittedPlrnn, evaluate_runs, load
+    from neurorbit.engine.models.plrnn.fitting import DataSource, Fit, fit, resume
     from neurorbit.engine.models.plrnn.model import Plrnn
     from neurorbit.engine.models.plrnn.presets import PRESETS
 

@@ -9,9 +9,7 @@ from neurorbit.engine.training.checks import require
 from neurorbit.engine.training.config import TrainingConfig
 
 Cell = Literal["plrnn", "plrnn-mc", "dendritic", "dendritic-clipped", "shallow", "shallow-clipped", "alrnn"]
-Estimator = Literal[
-    "off", "jacobian_upper_bound", "batch_maximum", "product_upper_bound", "arithmetic_mean", "explog"
-]
+Estimator = Literal["off", "jacobian_upper_bound", "batch_maximum", "product_upper_bound", "arithmetic_mean", "explog"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class ForcingConfig:
     alpha: float = 0.1
     """Strength (0 to 1); 0 is no forcing. With `adaptive` the strength at the start."""
     interval: int = 1
-    """Steps between two forcings (>= 1); 1 is generalized, more with alpha 1 is sparse teacher forcing; 0 takes the first minimum of the data's autocorrelation."""
+    """Steps between two forcings (>= 1): 1 is generalized teacher forcing, more with alpha 1 sparse teacher forcing;
+    0 takes the first minimum of the data's autocorrelation."""
     states: Literal["auto", "observed", "all"] = "auto"
     """Force all M states, or the first N only (partial forcing); auto: observed for identity, all for affine."""
     adaptive: Estimator = "off"

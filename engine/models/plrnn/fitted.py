@@ -127,7 +127,11 @@ def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: An
 
 
 def generate_runs(
-    fits: Sequence[FittedPlrnn], steps: int, *, run: int | Literal["all"] | None = None, series: TimeSeries | None = None
+    fits: Sequence[FittedPlrnn],
+    steps: int,
+    *,
+    run: int | Literal["all"] | None = None,
+    series: TimeSeries | None = None,
 ) -> Tensor:
     """Free orbits in the units of the data: [steps, N] of one run (the best when None), [runs, steps, N] of all.
 
@@ -162,7 +166,9 @@ def generate_runs(
     return place[0].generate(steps, x0=x0, u=u)[place[1]]
 
 
-def load(workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu") -> list[FittedPlrnn]:
+def load(
+    workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu"
+) -> list[FittedPlrnn]:
     """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
     if state not in STATES:
         raise ValueError(f"state: expected best or last, got {state!r}")
@@ -207,14 +213,14 @@ def build(
 ) -> FittedPlrnn:
     """A fitted ensemble from the tensors of best.safetensors or of a checkpoint."""
     found = tuple(members(config))
-    model = Plrnn(
-        config.model, n_observed, n_inputs=n_inputs, seeds=[m.seed for m in found], backend=config.backend
-    )
+    model = Plrnn(config.model, n_observed, n_inputs=n_inputs, seeds=[m.seed for m in found], backend=config.backend)
     parameters = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
     try:
         model.load_state_dict(parameters)
     except RuntimeError as error:
-        raise ValueError(f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}") from None
+        raise ValueError(
+            f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}"
+        ) from None
     standardiser = Standardiser.from_tensors({n: tensors[f"constants/standardiser/{n}"] for n in ("mean", "sd")})
     start, best_value = tensors["constants/start"], tensors["best_value"]
     return FittedPlrnn(config, found, model.to(device).requires_grad_(False), standardiser, start, best_value)

@@ -187,7 +187,7 @@ def _resolved(config: PlrnnConfig, series: TimeSeries) -> PlrnnConfig:
     config.check()
     if 0 not in (config.forcing.interval, *config.grid.interval):
         return config
-    tau = int(estimate_forcing_interval(series.longest()))
+    tau = estimate_forcing_interval(list(series.values), method="autocorrelation")
     forcing = dataclasses.replace(config.forcing, interval=config.forcing.interval or tau)
     grid = dataclasses.replace(config.grid, interval=tuple(i or tau for i in config.grid.interval))
     return dataclasses.replace(config, forcing=forcing, grid=grid)

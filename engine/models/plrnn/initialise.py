@@ -43,9 +43,7 @@ def _normalised_positive_definite(generator: torch.Generator, M: int) -> Tensor:
     return (K / torch.linalg.eigvalsh(K)[-1]).float()
 
 
-def _one_model(
-    config: ModelConfig, N: int, U: int, seed: int, data_range: tuple[float, float]
-) -> dict[str, Tensor]:
+def _one_model(config: ModelConfig, N: int, U: int, seed: int, data_range: tuple[float, float]) -> dict[str, Tensor]:
     g = torch.Generator().manual_seed(seed)
     M, H, D = config.latent_dim, config.hidden_dim, config.n_bases
     K = _normalised_positive_definite(g, M)

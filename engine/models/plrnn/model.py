@@ -30,6 +30,7 @@ class Plrnn(nn.Module):
     Sources: Durstewitz et al. 2023; Brenner et al. 2022, 2024; Hess et al. 2023.
     """
 
+    A: nn.Parameter
     off_diagonal: Tensor
 
     def __init__(
@@ -119,8 +120,8 @@ class Plrnn(nn.Module):
     ) -> Tensor:
         """Teacher-forced states [E, B, T, M], emitted before forcing, for x [E or 1, B, T + 1, N].
 
-        Row k predicts row k + 1 of x; u [E or 1, B, T + 1, U] acts in the step towards its own row. `partial` forces the
-        first N states only. `lengths` counts the predicted steps of each sequence.
+        Row k predicts row k + 1 of x; u [E or 1, B, T + 1, U] acts in the step towards its own row. `partial` forces
+        the first N states only. `lengths` counts the predicted steps of each sequence.
         """
         if x.ndim != 4 or x.shape[-1] != self.n_observed or x.shape[2] < 2:
             raise ValueError(f"x: expected [E or 1, B, T + 1, N={self.n_observed}], got {list(x.shape)}")

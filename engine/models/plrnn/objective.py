@@ -74,7 +74,7 @@ class PlrnnObjective:
         self._constants = {f"standardiser/{n}": v for n, v in standardiser.tensors().items()}
         self._constants["start"] = _first_whole_row(series)
         self.term_names = ("loss", *self.regulariser.terms())
-        self.measure_names = MEASURES if config.evaluation.every_epochs else ()
+        self.measure_names: tuple[str, ...] = MEASURES if config.evaluation.every_epochs else ()
 
     def terms(self, step: int) -> list[Tensor]:
         """Mean squared error of the forced predictions, and the penalties in use; each [E]."""
@@ -84,7 +84,7 @@ class PlrnnObjective:
             x = x + self.config.training.observation_noise * self._noise(x, step)
             targets = x[:, :, 1:]
         forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
-        z = self.module.rollout(x, u, partial=self._partial, **forcing)  # type: ignore[arg-type]
+        z = self.module.rollout(x, u, partial=self._partial, **forcing)
         self._states = z.detach()
         loss = mean_squared_error(self.module.observe(z), targets, missing=self._missing)
         return [loss, *self.regulariser.terms().values()]

@@ -35,10 +35,6 @@ class IdentityObservation(nn.Module):
             return x
         return torch.cat([x, x.new_zeros(*x.shape[:-1], self.L.shape[1])], -1)
 
-    def condition_penalty(self) -> Tensor | None:
-        """None: there is no matrix to keep well conditioned."""
-        return None
-
 
 class AffineObservation(nn.Module):
     """x = B z (+ b); forcing signals pinv(B) (x - b), differentiable in B and b."""
@@ -73,7 +69,7 @@ class AffineObservation(nn.Module):
             z = z[..., : x.shape[-1]]
         return torch.where(x.isnan().any(-1, keepdim=True), torch.nan, z)
 
-    def condition_penalty(self) -> Tensor | None:
+    def condition_penalty(self) -> Tensor:
         """(1 - smax / (smin + 1e-8))^2 of each model's B, [E]."""
         s = torch.linalg.svdvals(self.B)  # [E, min(N, M)], descending
         return (1 - s[:, 0] / (s[:, -1] + 1e-8)).square()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from neurorbit.engine.models.plrnn.config import RegularisationConfig
 from neurorbit.engine.models.plrnn.model import Plrnn
+from neurorbit.engine.models.plrnn.observation import AffineObservation
 
 _PENALISED = ("A", "W1", "h1", "W2", "h2", "alpha", "C")  # the thresholds lie where the data lie
 FACTORS = ("latent", "observation", "manifold", "stability")
@@ -41,10 +42,8 @@ class Regulariser:
             found["regularisation"] = (size * self.factor).sum(1)
         if self.stability is not None:
             found["stability"] = self.stability * (self.model.A.abs() - 1).relu().square().sum(1)
-        if self.observation is not None:
-            penalty = self.model.observation.condition_penalty()
-            if penalty is not None:
-                found["condition"] = self.observation * penalty
+        if self.observation is not None and isinstance(self.model.observation, AffineObservation):
+            found["condition"] = self.observation * self.model.observation.condition_penalty()
         return found
 
 

@@ -8,12 +8,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from neurorbit.engine.training.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, load_newest, save_checkpoint
+
+from neurorbit.engine.training.checkpoint import (
+    Checkpoint,
+    checkpoint_files,
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+)
 from neurorbit.engine.training.files import write_atomically
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, {"a": torch.arange(6.0).reshape(2, 3) + step, "n": torch.tensor(step)}, {"bytes": 10 * step})
+    return Checkpoint(
+        step, {"a": torch.arange(6.0).reshape(2, 3) + step, "n": torch.tensor(step)}, {"bytes": 10 * step}
+    )
 
 
 def test_round_trip_and_only_the_newest_two_stay(tmp_path: Path) -> None:
@@ -50,7 +59,9 @@ def test_any_changed_byte_and_any_cut_is_found_and_the_one_before_is_used(
         found, damaged = load_newest(tmp_path)
         assert found is not None
         if found.step == 2:  # a change of white space in the JSON changes nothing that is read
-            assert json and torch.equal(found.tensors["a"], checkpoint(2).tensors["a"]) and found.values == {"bytes": 20}
+            assert (
+                json and torch.equal(found.tensors["a"], checkpoint(2).tensors["a"]) and found.values == {"bytes": 20}
+            )
         else:
             assert found.step == 1 and len(damaged) == 1 and str(path.stem) in damaged[0]
     finally:

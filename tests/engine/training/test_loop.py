@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from neurorbit.engine.training.config import TrainingConfig
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.loop import Trainer
 from neurorbit.engine.training.progress import Progress
-from torch import Tensor, nn
 
 CONFIG = TrainingConfig(batches_per_epoch=5, log_every=4, checkpoint_every=10)
 
@@ -81,7 +82,9 @@ class ParabolaProblem:
         return {"unit": torch.ones(2)}
 
 
-def trainer(problem: ParabolaProblem, steps: int, folder: RunFolder | None = None, every: int = 0) -> tuple[Trainer, Listener]:
+def trainer(
+    problem: ParabolaProblem, steps: int, folder: RunFolder | None = None, every: int = 0
+) -> tuple[Trainer, Listener]:
     listener = Listener()
     rates = torch.full((len(problem.labels),), 1e-2)
     return Trainer(problem, CONFIG, steps, rates, folder=folder, reporter=listener, evaluate_every=every), listener
@@ -149,7 +152,9 @@ def test_metrics_hold_means_since_the_last_row(tmp_path: Path) -> None:
         again.run()
         losses.append(float(again.stack.values[1].square().sum()))
     assert float(found[1]["loss"]) == pytest.approx(sum(losses) / 4, rel=1e-5)
-    assert float(found[0]["learning_rate"]) == pytest.approx(1e-2) and float(found[4]["learning_rate"]) == pytest.approx(1e-6)
+    assert float(found[0]["learning_rate"]) == pytest.approx(1e-2) and float(
+        found[4]["learning_rate"]
+    ) == pytest.approx(1e-6)
     assert listener.seen[-1].step == 10 and listener.seen[-1].steps_per_s > 0
 
 

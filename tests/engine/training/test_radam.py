@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+
 from neurorbit.engine.training.optimiser import StackedRAdam, exponential_decay
 from neurorbit.engine.training.stack import ParameterStack
-from torch import nn
 
 RATES = (1e-2, 3e-3, 1e-3)
 
@@ -18,7 +19,10 @@ class Stack(nn.Module):
 
 def start(E: int = 3) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(1)
-    return {"W": torch.randn(E, 4, 3, generator=g, dtype=torch.float64), "h": torch.randn(E, 2, generator=g, dtype=torch.float64)}
+    return {
+        "W": torch.randn(E, 4, 3, generator=g, dtype=torch.float64),
+        "h": torch.randn(E, 2, generator=g, dtype=torch.float64),
+    }
 
 
 def losses(W: torch.Tensor, h: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.lock import FolderLock
 
@@ -23,7 +24,10 @@ def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Pat
     holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        with pytest.raises(RuntimeError, match=rf"in use by process {holder.pid}: .*another workdir"), FolderLock(tmp_path):
+        with (
+            pytest.raises(RuntimeError, match=rf"in use by process {holder.pid}: .*another workdir"),
+            FolderLock(tmp_path),
+        ):
             pass
     finally:
         holder.kill()
@@ -60,7 +64,7 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
     folder.begin_metrics(["step", "loss"], size)
     assert folder.metrics.read_text() == "step,loss\n1,0.5\n2,\n"
     folder.metrics.write_text("step")
-    with pytest.raises(ValueError, match="holds 4 bytes, .* at the checkpoint"):
+    with pytest.raises(ValueError, match=r"holds 4 bytes, .* at the checkpoint"):
         folder.begin_metrics(["step", "loss"], size)
 
 
@@ -68,5 +72,5 @@ def test_what_is_no_run_folder_or_cannot_be_one_is_named(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         RunFolder(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="workdir .*file"):
+    with pytest.raises(OSError, match=r"workdir .*file"):
         RunFolder.create(tmp_path / "file", {})

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+
 from neurorbit.engine.models.plrnn.config import ForcingConfig, GridConfig, PlrnnConfig
 from neurorbit.engine.training.settings import from_dict, to_dict
 
