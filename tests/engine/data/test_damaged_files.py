@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,37 @@ def test_altered_bytes_are_read_or_refused(
         x = read_damaged(tmp_path_factory.getbasetemp() / f"altered.{name.split('-')[0]}", bytes(data))
     if "-deflated" in name and x is not None:  # a checksum guards the values
         assert np.array_equal(x, X) or x.shape != X.shape
+
+
+def with_byte(data: bytes, at: int, byte: int) -> bytes:
+    return data[:at] + bytes([byte]) + data[at + 1 :]
+
+
+def matlab_v5(tmp_path: Path, x: object) -> bytes:
+    scipy.io.savemat(tmp_path / "whole.mat", {"x": x})
+    return (tmp_path / "whole.mat").read_bytes()
+
+
+def test_matlab_damage_that_ends_scipys_process(tmp_path: Path) -> None:
+    """A type of element that does not exist, a complex part that is not there, columns of a sparse matrix astray."""
+    dense, sparse = matlab_v5(tmp_path, X), matlab_v5(tmp_path, scipy.sparse.csc_matrix(X))
+    cells = np.empty((1, 2), dtype=object)
+    cells[0, 0], cells[0, 1] = X, X
+    cell = matlab_v5(tmp_path, cells)
+    jc = sparse.index(np.array([0, 19, 39, 59], "<i4").tobytes())  # 59 non-zeros: X[0, 0] is 0
+    for data in (
+        with_byte(dense, 176, 8),
+        with_byte(dense, 176, 200),
+        with_byte(dense, 145, 0x08),
+        with_byte(sparse, jc + 6, 200),
+        with_byte(sparse, jc - 8, 1),
+        with_byte(cell, 163, 36),
+        with_byte(cell, 144, 6),
+    ):
+        assert read_damaged(tmp_path / "a.mat", data) is None
+    for data in (dense, sparse, cell):
+        x = read_damaged(tmp_path / "a.mat", data)
+        assert x is not None and np.array_equal(x, X)
 
 
 @settings(max_examples=100)
