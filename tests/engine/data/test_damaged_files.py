@@ -50,7 +50,7 @@ def test_undamaged(pristine: dict[str, bytes], tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", [f for f in FORMATS if f != "csv"])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(fraction=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_binary_file_is_refused(
     pristine: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, fraction: float
@@ -61,7 +61,7 @@ def test_a_truncated_binary_file_is_refused(
 
 
 @pytest.mark.parametrize("name", [f for f in FORMATS if f != "h5"])
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
 def test_altered_bytes_are_read_or_refused(
     pristine: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, edits: list[tuple[float, int]]
@@ -107,7 +107,7 @@ def test_matlab_damage_that_ends_scipys_process(tmp_path: Path) -> None:
         assert x is not None and np.array_equal(x, X)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(1, 255))
 def test_altered_values_of_a_checked_hdf5_file_are_refused(
     pristine: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, at: float, byte: int
@@ -123,7 +123,7 @@ def test_altered_values_of_a_checked_hdf5_file_are_refused(
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz", "mat", "h5", "csv"])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_random_bytes_are_refused_or_numbers(
     tmp_path_factory: pytest.TempPathFactory, ending: str, data: bytes

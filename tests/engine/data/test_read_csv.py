@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurorbit.engine.data import TimeSeries, read_time_series
@@ -24,7 +24,7 @@ def read(path: Path, text: str, key: str | None = None, inputs_key: str | None =
 
 
 def rows(series: TimeSeries) -> list[list[float]]:
-    return series.values[0].tolist()  # type: ignore[no-any-return]
+    return series.values[0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,7 @@ def test_binary_files(table: Path, content: bytes) -> None:
         read_time_series(table)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.none() | st.floats(allow_nan=False), min_size=3, max_size=3), min_size=1),
     st.sampled_from(",;\t"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurorbit.engine.data import Standardiser, TimeSeries
@@ -45,6 +45,7 @@ def test_large_offsets_do_not_cancel() -> None:
     assert float(Standardiser.fit(series).sd) == pytest.approx(1.0, rel=0.01)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(2, 40))
 def test_undo_inverts_apply(seed: int, N: int, T: int) -> None:
     series = TimeSeries.from_arrays(data(seed, T, N), np.ones((T, 1)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurorbit.engine.data import TimeSeries, WindowSampler
@@ -18,6 +18,7 @@ def ramp(*lengths: int, n: int = 2, inputs: bool = False) -> TimeSeries:
     return TimeSeries.from_arrays(values, [v[:, :1] + 0.5 for v in values] if inputs else None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(5, 40), min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 7), st.integers(0, 3000))
 def test_windows_are_stretches_of_one_sequence(lengths: list[int], length: int, batch: int, step: int) -> None:
     x, u = WindowSampler(ramp(*lengths, inputs=True), length, batch, [0, 1, 2]).draw(step)
@@ -49,6 +50,7 @@ def test_draws_of_models_and_of_steps_are_independent() -> None:
         assert np.abs(in_standard_deviations).max() < 5.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5), st.integers(0, 10 * BLOCK))
 def test_a_model_alone_sees_what_it_sees_in_an_ensemble(seeds: list[int], step: int) -> None:
     together = WindowSampler(ramp(50), 4, 3, seeds).draw(step).x

@@ -18,7 +18,7 @@ ENDINGS = ("npy", "npz", "h5", "hdf5", "csv")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), T=st.integers(2, 50), N=st.integers(1, 5), single=st.booleans())
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, ending: str, seed: int, T: int, N: int, single: bool

@@ -55,7 +55,7 @@ def test_lorenz96_field_by_its_formula() -> None:
 @pytest.mark.parametrize("system", CASES, ids=repr)
 def test_fixed_points_are_zeros_of_the_field(system: System) -> None:
     points = system.fixed_points()
-    assert len(points) == {Lorenz63: 3, Rossler: 2, Lorenz96: 1}[type(system)]  # type: ignore[index]
+    assert len(points) == {Lorenz63: 3, Rossler: 2, Lorenz96: 1}[type(system)]
     assert np.abs(system.vector_field(points)).max() < 1e-12 * max(1.0, np.abs(points).max()) * 10
     assert len(np.unique(points.round(9), axis=0)) == len(points)
 
