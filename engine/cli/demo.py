@@ -32,8 +32,10 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.progress import ConsoleReporter
     from neurorbit.engine.cli.tables import print_measures
+    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.demonstration import demonstrate
 
+    leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = demonstrate(
             command.workdir,

@@ -47,8 +47,10 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.ending import say_how_it_ended
     from neurorbit.engine.cli.progress import ConsoleReporter
+    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.fitting import DataSource, fit
 
+    leave_the_cores_to_the_kernels()
     source = DataSource(command.data, command.key, command.inputs_key)
     series = source.read()
     held_out = None if command.validation is None else DataSource(command.validation, command.key, command.inputs_key)

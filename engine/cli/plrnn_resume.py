@@ -23,8 +23,10 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.ending import say_how_it_ended
     from neurorbit.engine.cli.progress import ConsoleReporter
+    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.fitting import resume
 
+    leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = resume(command.workdir, reporter=reporter)
     return say_how_it_ended(found, command.workdir, report=command.report)

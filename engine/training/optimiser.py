@@ -28,12 +28,10 @@ class StackedRAdam:
     def update(self, step: int, learning_rate: Tensor, norm: Tensor, alive: Tensor) -> None:
         """Update number `step` (from 0): learning_rate, norm and alive are [E]; a model not alive stays as it is."""
         beta1, beta2 = self.betas
-        scale = alive.to(norm.dtype)
+        gradients = self.stack.gradients
         if self.clip:
-            scale = scale * (self.clip / (norm + 1e-6)).clamp(max=1.0)
-            gradients = torch.where(alive[:, None], self.stack.gradients * scale[:, None], 0)
-        else:
-            gradients = torch.where(alive[:, None], self.stack.gradients, 0)
+            gradients = gradients * (self.clip / (norm + 1e-6)).clamp(max=1.0)[:, None]
+        gradients = torch.where(alive[:, None], gradients, 0)
         self.mean.lerp_(gradients, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
         factor, rectified = rectification(step + 1, beta1, beta2)

@@ -29,7 +29,7 @@ class TrainingRecord:
         """One step: K terms [E], and a value that is finite only when all of them are."""
         torch.stack(terms, out=self.history[self._row])
         self._row += 1
-        self.alive.logical_and_(torch.isfinite(check))
+        self.alive.logical_and_(check - check == 0)  # isfinite, in fewer operations
 
     def stopped(self, step: int, names: tuple[str, ...]) -> list[tuple[int, int, str]]:
         """(model, step, term) of each model that stopped since the last logged step, which is set back to its last

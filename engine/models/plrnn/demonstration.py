@@ -25,7 +25,7 @@ from neurorbit.engine.simulate import LORENZ63_LYAPUNOV, Lorenz63, lorenz63
 from neurorbit.engine.training.config import TrainingConfig
 from neurorbit.engine.training.progress import Reporter
 
-ROWS = 20_000
+ROWS = 50_000
 NOISE = 0.05
 TIMED_STEPS = 100
 FEWEST_STEPS, MOST_STEPS = 200, 60_000

@@ -60,14 +60,14 @@ def batch_jacobians(z: Tensor, arguments: dict[str, Any]) -> Tensor:
     A, W1, W2, h2 = (arguments[n] for n in ("A", "W1", "W2", "h2"))
     E, M, H = W1.shape
     outer = (W1.transpose(1, 2)[:, :, :, None] * W2[:, :, None, :]).reshape(E, H, M * M)
-    found = z.new_empty(E, z[0, ..., 0].numel(), M * M)
+    found = z.new_empty(E, M * M, z[0, ..., 0].numel())  # one row per entry: what follows is elementwise
     for e in range(E):  # one model's slopes fit the cache, all models' do not
         q = z[e].reshape(-1, M) @ W2[e].T
         slope = (q + h2[e]).gt_(0)
         if arguments["cell"] == "shallow-clipped":
             slope.sub_(q.gt_(0))
-        torch.mm(slope, outer[e], out=found[e])
-    J = found.view(*z.shape, M)
+        torch.mm(outer[e].T, slope.T, out=found[e])
+    J = found.view(E, M, M, *z.shape[1:-1]).permute(0, 3, 4, 1, 2)
     J.diagonal(dim1=-2, dim2=-1).add_(A[:, None, None])
     return J
 
