@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 
@@ -18,8 +17,8 @@ SECONDS_BETWEEN_LINES = 60.0
 class ConsoleReporter:
     """A Reporter; enter it for as long as training runs."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
@@ -47,22 +46,22 @@ class ConsoleReporter:
         text = describe(progress)
         if self._bar is not None:
             if self._task is None:
-                self._task = self._bar.add_task(text, total=progress.steps)
+                self._task = self._bar.add_task(text, total=progress.steps, completed=progress.step)
             done = progress.step >= progress.steps
             self._bar.update(self._task, completed=progress.step, total=progress.steps, description=text)
             if done:
                 self._task = None  # the next shape gets a bar of its own
         elif time.monotonic() >= self._next_line:
             left = (progress.steps - progress.step) / max(progress.steps_per_s, 1e-9)
-            print(f"step {progress.step}/{progress.steps} {text} {left / 60:.0f} min left", file=sys.stderr, flush=True)
+            self._print(f"step {progress.step}/{progress.steps} {text} {left / 60:.0f} min left")
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def note(self, text: str) -> None:
         """One line, above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def describe(progress: Progress) -> str:

@@ -80,10 +80,10 @@ def fit(
     """
     config = _resolved(config, series)
     prepared = _Prepared(config, series, validation)
-    trainers = [prepared.trainer(one, None, reporter) for one in prepared.shapes[:1]]  # reports what is wrong, early
+    trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes]  # finds what is wrong, early
     if workdir is None:
-        trainers += [prepared.trainer(one, None, reporter) for one in prepared.shapes[1:]]
-        return _run([(t, one) for t, one in zip(trainers, prepared.shapes, strict=True)], prepared)
+        return _run(trainers, prepared)
+    del trainers
     data = _data_record(series, source)
     record: dict[str, Any] = {"system": "plrnn", "format": 1, "config": to_dict(config), "data": data}
     record["validation"] = None if validation is None else _data_record(validation, validation_source)

@@ -61,12 +61,14 @@ def batch_jacobians(z: Tensor, arguments: dict[str, Any]) -> Tensor:
     E, M, H = W1.shape
     outer = (W1.transpose(1, 2)[:, :, :, None] * W2[:, :, None, :]).reshape(E, H, M * M)
     found = z.new_empty(E, M * M, z[0, ..., 0].numel())  # one row per entry: what follows is elementwise
-    for e in range(E):  # one model's slopes fit the cache, all models' do not
-        q = z[e].reshape(-1, M) @ W2[e].T
-        slope = (q + h2[e]).gt_(0)
+    block = E if z.is_cuda else 1  # one model's slopes fit a CPU's cache, all models' do not
+    for at in range(0, E, block):
+        part = slice(at, at + block)
+        q = torch.bmm(z[part].reshape(-1, found.shape[2], M), W2[part].transpose(1, 2))
+        slope = (q + h2[part, None]).gt_(0)
         if arguments["cell"] == "shallow-clipped":
             slope.sub_(q.gt_(0))
-        torch.mm(outer[e].T, slope.T, out=found[e])
+        torch.bmm(outer[part].transpose(1, 2), slope.transpose(1, 2), out=found[part])
     J = found.view(E, M, M, *z.shape[1:-1]).permute(0, 3, 4, 1, 2)
     J.diagonal(dim1=-2, dim2=-1).add_(A[:, None, None])
     return J

@@ -6,6 +6,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurorbit.bindings.rollout_plrnn import CELLS
 from neurorbit.engine.models.plrnn import PRESETS, ModelConfig, Plrnn, RegularisationConfig
@@ -228,3 +230,30 @@ def test_mistakes_are_named() -> None:
         model(n_inputs=2).loss(data(2, 4, 5, 3))
     with pytest.raises(ValueError, match=r"forcing_alpha: expected a value in \[0, 1\]"):
         model().loss(data(2, 4, 5, 3), forcing_alpha=1.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    sizes=st.tuples(*(st.integers(1, 4) for _ in range(4))),
+    hidden=st.integers(0, 2),
+    lengths=st.booleans(),
+    missing=st.booleans(),
+    alpha=st.floats(0, 1),
+)
+def test_any_shape_gives_each_model_the_loss_it_has_alone(
+    cell: Cell, sizes: tuple[int, int, int, int], hidden: int, lengths: bool, missing: bool, alpha: float
+) -> None:
+    E, B, T, N = sizes
+    config = ModelConfig(cell=cell, latent_dim=N + hidden, hidden_dim=3, n_relu=1, n_bases=2)
+    stack = Plrnn(config, N, seeds=range(E), backend="reference")
+    x = data(E, B, T + 1, N, seed=B)
+    if missing:
+        x[:, 0, T, 0] = torch.nan
+    long = torch.randint(1, T + 1, (E, B), generator=torch.Generator().manual_seed(T)) if lengths else None
+    found = stack.loss(x, forcing_alpha=alpha, lengths=long).detach()
+    assert found.shape == (E,) and bool(found.isfinite().all())
+    for e in range(E):
+        alone = Plrnn(config, N, seeds=(e,), backend="reference")
+        one = alone.loss(x[e : e + 1], forcing_alpha=alpha, lengths=None if long is None else long[e : e + 1])
+        torch.testing.assert_close(one.detach(), found[e : e + 1], rtol=1e-5, atol=1e-6)
