@@ -128,15 +128,14 @@ class Plrnn(nn.Module):
         inputs = self._inputs(u)
         arguments = self.cell_arguments()
         if isinstance(forcing_alpha, Tensor) or forcing_alpha != 0:
-            signal = self.observation.forcing_signal(x[:, :, 1:], partial)
+            z0, signal = self.observation.forcing_signals(self._per_model(x), partial)
             arguments.update(z_hat=signal, forcing_alpha=forcing_alpha, forcing_interval=forcing_interval)
         else:
+            z0 = self.initial_state(x[:, :, 0])
             arguments["steps"] = x.shape[2] - 1
         if inputs is not None:
             inputs = inputs[:, :, 1:]
-        return rollout_plrnn(
-            self.initial_state(x[:, :, 0]), u=inputs, lengths=lengths, backend=self.backend, **arguments
-        ).z
+        return rollout_plrnn(z0, u=inputs, lengths=lengths, backend=self.backend, **arguments).z
 
     def forward(self, x: Tensor, u: Tensor | None = None, **forcing: Any) -> Tensor:
         """Predictions [E, B, T, N] of x[:, :, 1:]; arguments as for `rollout`."""

@@ -29,11 +29,15 @@ class IdentityObservation(nn.Module):
         x = x.nan_to_num()
         return x if self.L is None else torch.cat([x, _rows(x, self.L.transpose(1, 2))], -1)
 
-    def forcing_signal(self, x: Tensor, partial: bool) -> Tensor:
-        """[E, B, T, N] as it is, or filled up with zeros to M states when all are to be forced."""
+    def forcing_signals(self, x: Tensor, partial: bool) -> tuple[Tensor, Tensor]:
+        """Initial states [E, B, M], and the signals of rows 1.. of x [E, B, T + 1, N].
+
+        The signals are x as it is, filled up with zeros to M states when all are to be forced.
+        """
+        z0, signal = self.initial_state(x[:, :, 0]), x[:, :, 1:]
         if partial or self.L is None:
-            return x
-        return torch.cat([x, x.new_zeros(*x.shape[:-1], self.L.shape[1])], -1)
+            return z0, signal
+        return z0, torch.cat([signal, signal.new_zeros(*signal.shape[:-1], self.L.shape[1])], -1)
 
 
 class AffineObservation(nn.Module):
@@ -62,12 +66,16 @@ class AffineObservation(nn.Module):
         """Observations [E, B, N] to states [E, B, M]; a missing value counts as the offset b."""
         return self._states(x)
 
-    def forcing_signal(self, x: Tensor, partial: bool) -> Tensor:
-        """[E, B, T, N] to [E, B, T, M] (N when partial); a row with a missing value does not force."""
+    def forcing_signals(self, x: Tensor, partial: bool) -> tuple[Tensor, Tensor]:
+        """Initial states [E, B, M], and the signals of rows 1.. of x [E, B, T + 1, N].
+
+        The signals are [E, B, T, M] (N when partial); a row with a missing value does not force.
+        """
         z = self._states(x)
+        z0, signal = z[:, :, 0], z[:, :, 1:]
         if partial and x.shape[-1] < z.shape[-1]:
-            z = z[..., : x.shape[-1]]
-        return torch.where(x.isnan().any(-1, keepdim=True), torch.nan, z)
+            signal = signal[..., : x.shape[-1]]
+        return z0, torch.where(x[:, :, 1:].isnan().any(-1, keepdim=True), torch.nan, signal)
 
     def condition_penalty(self) -> Tensor:
         """(1 - smax / (smin + 1e-8))^2 of each model's B, [E]."""

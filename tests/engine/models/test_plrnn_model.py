@@ -147,7 +147,8 @@ def test_affine_forcing_is_the_pseudo_inverse_and_is_differentiated_through(N: i
     B = m.observation.B.detach().numpy()  # type: ignore[union-attr,operator]
     if bias:
         m.observation.b.data += 0.3  # type: ignore[union-attr,operator]
-    z_hat = m.observation.forcing_signal(x, partial=False).detach().numpy()
+    z0, signal = m.observation.forcing_signals(x, partial=False)
+    z_hat = torch.cat([z0[:, :, None], signal], 2).detach().numpy()
     for e in range(2):
         expected = (x[e].numpy() - (0.3 if bias else 0)) @ np.linalg.pinv(B[e]).T
         np.testing.assert_allclose(z_hat[e], expected, rtol=1e-9, atol=1e-10)
@@ -162,8 +163,9 @@ def test_affine_forcing_is_the_pseudo_inverse_and_is_differentiated_through(N: i
 
 def test_partial_forcing_of_an_affine_model_acts_on_the_first_states() -> None:
     m, x = model(N=2, M=4, observation="affine"), data(2, 3, 5, 2)
-    assert m.observation.forcing_signal(x, partial=True).shape == (2, 3, 5, 2)
-    assert m.observation.forcing_signal(x, partial=False).shape == (2, 3, 5, 4)
+    z0, every = m.observation.forcing_signals(x, partial=False)
+    first = m.observation.forcing_signals(x, partial=True)[1]
+    assert z0.shape == (2, 3, 4) and every.shape == (2, 3, 4, 4) and torch.equal(first, every[..., :2])
 
 
 def test_penalties_by_hand() -> None:
