@@ -95,7 +95,8 @@ def memory_full_of_nan() -> Iterator[None]:
     plain = torch.Tensor.new_empty
 
     def poisoned(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return plain(self, *args, **kwargs).fill_(float("nan"))
+        fresh = plain(self, *args, **kwargs)
+        return fresh.fill_(float("nan")) if fresh.is_floating_point() else fresh
 
     torch.Tensor.new_empty = poisoned  # type: ignore[method-assign,assignment]
     try:
