@@ -14,7 +14,7 @@ CONFIGS = (
     {"DOT": False, "WEIGHTS": 8192, "num_warps": 8},
     {"DOT": True, "WEIGHTS": 16384, "num_warps": 8},
 )
-TILE = 4096  # most elements of a streamed tile of weights
+TILE = 2048  # most elements of a streamed tile of weights
 CODES = {
     "plrnn": "relu",
     "plrnn-mc": "centred",
@@ -365,7 +365,7 @@ def launch(hidden: bool, B: int, M: int, K: int, dtype: torch.dtype, config: dic
     """Constants of the rollout kernels for these sizes: the form, the tiles, and whether the weights stay on chip."""
     if config is None:
         small = padded(M) * padded(K) <= CONFIGS[0]["WEIGHTS"]
-        dot = not small and B >= 16 and dtype == torch.float32
+        dot = not small and B >= 16 and dtype == torch.float32 and (hidden or M <= 128)
         config = CONFIGS[3] if dot else CONFIGS[0 if small else 2]
     dot = config["DOT"] and dtype == torch.float32
     least = 16 if dot else 1
@@ -392,13 +392,13 @@ def weight_launch(M: int, K: int, dtype: torch.dtype) -> dict:
     """Constants of the weight-gradient kernels."""
     dot = dtype == torch.float32
     block_m = padded(M, 16 if dot else 1)
-    block_k = min(padded(K, 16 if dot else 1), max(16, 2048 // block_m) if dot else max(1, 1024 // block_m))
+    block_k = min(padded(K, 16 if dot else 1), max(16, 512 // block_m) if dot else max(1, 1024 // block_m))
     return {
         "BLOCK_R": 16 if dot else 4,
         "BLOCK_M": block_m,
         "BLOCK_K": block_k,
         "DOT": dot,
-        "num_warps": 8 if block_m >= 128 else 4,
+        "num_warps": 16 if block_m >= 256 else 8 if block_m >= 64 else 4,
     }
 
 
