@@ -9,6 +9,8 @@ from torch import Tensor
 
 from neurorbit.engine.training.stack import ParameterStack
 
+LARGEST_CHANGE = 1e6  # of a parameter in one step: a model with an absurd rate diverges in its loss, not in a later SVD
+
 
 class StackedRAdam:
     """Rectified Adam (Liu et al. 2020) as torch.optim.RAdam, for models that may stop one by one."""
@@ -35,10 +37,10 @@ class StackedRAdam:
         self.mean.lerp_(gradients, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
         factor, rectified = rectification(step + 1, beta1, beta2)
-        change = self.mean * (learning_rate * alive * factor)[:, None]
+        change = self.mean * (learning_rate * alive * factor).clamp(max=LARGEST_CHANGE)[:, None]
         if rectified:
             change.div_(self.square.sqrt().add_(self.eps))
-        self.stack.values.sub_(change)
+        self.stack.values.sub_(change.clamp_(-LARGEST_CHANGE, LARGEST_CHANGE))
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint holds."""

@@ -17,6 +17,7 @@ from neurorbit.engine.models.plrnn.config import (
     ForcingConfig,
     ModelConfig,
     PlrnnConfig,
+    RegularisationConfig,
 )
 from neurorbit.engine.models.plrnn.fitted import evaluate_runs
 from neurorbit.engine.models.plrnn.fitting import fit
@@ -61,8 +62,11 @@ def demonstrate(
         device=device,
         backend=backend,
         model=ModelConfig(cell="shallow-clipped", latent_dim=3, hidden_dim=50),
-        forcing=ForcingConfig(alpha=0.15),
-        training=TrainingConfig(learning_rate=1.5e-2, learning_rate_final=1e-5, sequence_length=100, log_every=250),
+        forcing=ForcingConfig(alpha=0.1),
+        regularisation=RegularisationConfig(latent=1e-6),
+        training=TrainingConfig(
+            learning_rate=1.5e-2, learning_rate_final=1e-5, gradient_clip=1.0, sequence_length=100, log_every=250
+        ),
         evaluation=EvaluationConfig(every_epochs=40, dt=Lorenz63.dt),
     )
     config = dataclasses.replace(config, steps=_steps_for(60 * minutes, config, train))

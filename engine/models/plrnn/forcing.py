@@ -110,8 +110,12 @@ def arithmetic_mean(J: Tensor) -> Tensor:
 def explog(J: Tensor) -> Tensor:
     """Largest over sequences of the norm of exp(mean over time of log J), the matrices' geometric mean; [E]."""
     values, vectors = torch.linalg.eig(J.to(torch.complex128))  # log of a matrix by its eigenvectors
+    values = torch.where(values.abs() < 1e-12, 1e-12, values)  # a singular Jacobian has no logarithm
     logs = vectors @ torch.diag_embed(torch.log(values)) @ torch.linalg.pinv(vectors)
-    return torch.linalg.matrix_norm(torch.linalg.matrix_exp(logs.mean(2)), ord=2).amax(1).to(J.dtype)
+    mean = torch.linalg.matrix_exp(logs.mean(2))
+    finite = torch.isfinite(mean).flatten(2).all(2)
+    norm = torch.linalg.matrix_norm(torch.where(finite[..., None, None], mean, 0), ord=2)
+    return torch.where(finite, norm, torch.nan).amax(1).to(J.dtype)
 
 
 ESTIMATORS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,10 +22,12 @@ from neurorbit.engine.models.plrnn import (
     load,
     resume,
 )
+from neurorbit.engine.models.plrnn.config import Estimator
 from neurorbit.engine.models.plrnn.fitted import generate_runs
 from neurorbit.engine.models.plrnn.members import members, shapes
 from neurorbit.engine.simulate import lorenz63
 from neurorbit.engine.training.config import TrainingConfig
+from neurorbit.engine.training.progress import Progress
 
 LORENZ = lorenz63(1200, noise=0.02, seed=3)
 SERIES = TimeSeries.from_arrays(LORENZ)
@@ -96,6 +98,38 @@ def test_a_member_of_a_grid_trains_as_with_its_settings_alone(tmp_path: Path) ->
         torch.testing.assert_close(values[at.run], one[parameter][0], rtol=1e-4, atol=1e-5)
     varied = "training.learning_rate 0.01, forcing.alpha 0.5, forcing.interval 3, regularisation.latent 0.1"
     assert at.label == f"run 31 (seed 2, {varied})"
+
+
+@pytest.mark.parametrize("adaptive", ["off", *get_args(Estimator)[1:]])
+@pytest.mark.parametrize("observation", ["identity", "affine"])
+def test_a_member_with_an_absurd_rate_diverges_alone(observation: str, adaptive: str, tmp_path: Path) -> None:
+    c = config(
+        runs=1,
+        model=ModelConfig(cell="shallow", hidden_dim=8, observation=observation),  # type: ignore[arg-type]
+        forcing=ForcingConfig(alpha=0.1, adaptive=adaptive, adapt_every=1),  # type: ignore[arg-type]
+    )
+    notes: dict[str, list[str]] = {}
+    for name, rate in (("sane", 1e-3), ("absurd", 1e38)):
+        listener = Listener()
+        grid = dataclasses.replace(c, grid=GridConfig(learning_rate=(1e-2, rate)))
+        assert fit(grid, SERIES, tmp_path / name, reporter=listener).status == "finished"
+        notes[name] = listener.notes
+    sane, absurd = last(tmp_path / "sane"), last(tmp_path / "absurd")
+    for parameter, values in absurd.items():
+        assert torch.equal(values[0], sane[parameter][0]) and bool(values.isfinite().all()), parameter
+    assert notes["sane"] == [] and len(notes["absurd"]) == 1
+    assert notes["absurd"][0].startswith("run 1 (seed 0, training.learning_rate 1e+38) stopped at step")
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def progress(self, progress: Progress) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def grid_names() -> tuple[str, ...]:

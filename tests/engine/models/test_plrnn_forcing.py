@@ -59,6 +59,11 @@ def test_estimators(M: int) -> None:
     np.testing.assert_allclose(explog(J), np.max(means, 1), rtol=1e-4)
 
 
+def test_the_geometric_mean_of_singular_jacobians() -> None:
+    J = torch.diag_embed(torch.tensor([[0.5, 0.0, 2.0], [0.5, 1.0, 8.0]])).expand(1, 1, 2, 3, 3)
+    assert float(explog(J)[0]) == pytest.approx(4.0, rel=1e-5)
+
+
 def test_the_bound_from_the_weights() -> None:
     m = Plrnn(ModelConfig(latent_dim=4, hidden_dim=9), 3, seeds=range(3))
     found = jacobian_upper_bound(m.A.detach(), m.W1.detach(), m.W2.detach())
