@@ -125,11 +125,7 @@ def measure(cell: str, M: int, H: int, B: int, arch: int) -> list[Resources]:
 
         form = ("dot" if constants["DOT"] else "vector") + ("" if constants.get("RESIDENT", True) else ", streamed")
         counts = [len(re.findall(rf"\b{word}\b", code)) for word in ("FFMA", "SHFL", "BAR")]
-        found.append(
-            Resources(
-                name, cell, M, H, form, warps, arch, number("REG"), number("STACK"), shared, *counts
-            )
-        )
+        found.append(Resources(name, cell, M, H, form, warps, arch, number("REG"), number("STACK"), shared, *counts))
     return found
 
 

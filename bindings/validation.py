@@ -29,7 +29,9 @@ def bind_sizes(spec: KernelSpec, values: Mapping[str, Tensor | None], known: Map
         if value is None:
             continue
         if value.ndim != len(argument.dims):
-            raise ValueError(f"{_expectation(argument, value, sizes)}: {value.ndim} dims instead of {len(argument.dims)}")
+            raise ValueError(
+                f"{_expectation(argument, value, sizes)}: {value.ndim} dims instead of {len(argument.dims)}"
+            )
         for dim, size in zip(argument.dims, value.shape, strict=True):
             letter = dim[0]
             if size == 1 and len(dim) > 1:

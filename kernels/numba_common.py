@@ -158,54 +158,62 @@ def relu(v, zero):
 
 @numba.njit(**JIT)
 def multiply(y, y0, w, x, x0, rows, inner):
-    """y[y0 + r] = sum_k w[r, k] x[x0 + k], each row a value of LANES."""
+    """y[y0 + r] = sum_k w[r, k] x[x0 + k], each row a value of LANES; four rows and two k at a time.
+
+    Where fewer than four rows are left, the last one is computed again: eight independent sums hide the latency.
+    """
     zero = splat(y.dtype.type(0))
-    fours = rows // 4 * 4
-    for r in range(0, fours, 4):
-        s0, s1, s2, s3 = zero, zero, zero, zero
-        for k in range(inner):
-            v = load(x, x0 + k, 0)
-            s0 = s0 + splat_at(w, r, k) * v
-            s1 = s1 + splat_at(w, r + 1, k) * v
-            s2 = s2 + splat_at(w, r + 2, k) * v
-            s3 = s3 + splat_at(w, r + 3, k) * v
-        store(y, y0 + r, 0, s0)
-        store(y, y0 + r + 1, 0, s1)
-        store(y, y0 + r + 2, 0, s2)
-        store(y, y0 + r + 3, 0, s3)
+    last = rows - 1
     even = inner // 2 * 2
-    for r in range(fours, rows):
-        s0, s1 = zero, zero
+    for r in range(0, rows, 4):
+        r1, r2, r3 = min(r + 1, last), min(r + 2, last), min(r + 3, last)
+        s0, s1, s2, s3, p0, p1, p2, p3 = zero, zero, zero, zero, zero, zero, zero, zero
         for k in range(0, even, 2):
-            s0 = s0 + splat_at(w, r, k) * load(x, x0 + k, 0)
-            s1 = s1 + splat_at(w, r, k + 1) * load(x, x0 + k + 1, 0)
+            v, n = load(x, x0 + k, 0), load(x, x0 + k + 1, 0)
+            s0, p0 = s0 + splat_at(w, r, k) * v, p0 + splat_at(w, r, k + 1) * n
+            s1, p1 = s1 + splat_at(w, r1, k) * v, p1 + splat_at(w, r1, k + 1) * n
+            s2, p2 = s2 + splat_at(w, r2, k) * v, p2 + splat_at(w, r2, k + 1) * n
+            s3, p3 = s3 + splat_at(w, r3, k) * v, p3 + splat_at(w, r3, k + 1) * n
         if even < inner:
-            s0 = s0 + splat_at(w, r, even) * load(x, x0 + even, 0)
-        store(y, y0 + r, 0, s0 + s1)
+            v = load(x, x0 + even, 0)
+            s0 = s0 + splat_at(w, r, even) * v
+            s1 = s1 + splat_at(w, r1, even) * v
+            s2 = s2 + splat_at(w, r2, even) * v
+            s3 = s3 + splat_at(w, r3, even) * v
+        store(y, y0 + r, 0, s0 + p0)
+        store(y, y0 + r1, 0, s1 + p1)
+        store(y, y0 + r2, 0, s2 + p2)
+        store(y, y0 + r3, 0, s3 + p3)
 
 
 @numba.njit(**JIT)
 def add_products(g, k, row, x, rows, steps):
-    """g[k, r] += sum over t and lanes of row[t] x[t * rows + r], for r < rows."""
+    """g[k, r] += sum over t and lanes of row[t] x[t * rows + r], for r < rows; four r and two t at a time."""
     zero = splat(g.dtype.type(0))
-    fours = rows // 4 * 4
-    for r in range(0, fours, 4):
-        s0, s1, s2, s3 = zero, zero, zero, zero
-        for t in range(steps):
-            v = load(row, t, 0)
-            s0 = s0 + v * load(x, t * rows + r, 0)
-            s1 = s1 + v * load(x, t * rows + r + 1, 0)
-            s2 = s2 + v * load(x, t * rows + r + 2, 0)
-            s3 = s3 + v * load(x, t * rows + r + 3, 0)
-        g[k, r] += total(s0)
-        g[k, r + 1] += total(s1)
-        g[k, r + 2] += total(s2)
-        g[k, r + 3] += total(s3)
-    for r in range(fours, rows):
-        s0 = zero
-        for t in range(steps):
-            s0 = s0 + load(row, t, 0) * load(x, t * rows + r, 0)
-        g[k, r] += total(s0)
+    last = rows - 1
+    even = steps // 2 * 2
+    for r in range(0, rows, 4):
+        r1, r2, r3 = min(r + 1, last), min(r + 2, last), min(r + 3, last)
+        s0, s1, s2, s3, p0, p1, p2, p3 = zero, zero, zero, zero, zero, zero, zero, zero
+        for t in range(0, even, 2):
+            i, j = t * rows, (t + 1) * rows
+            v, n = load(row, t, 0), load(row, t + 1, 0)
+            s0, p0 = s0 + v * load(x, i + r, 0), p0 + n * load(x, j + r, 0)
+            s1, p1 = s1 + v * load(x, i + r1, 0), p1 + n * load(x, j + r1, 0)
+            s2, p2 = s2 + v * load(x, i + r2, 0), p2 + n * load(x, j + r2, 0)
+            s3, p3 = s3 + v * load(x, i + r3, 0), p3 + n * load(x, j + r3, 0)
+        if even < steps:
+            i = even * rows
+            v = load(row, even, 0)
+            s0, s1 = s0 + v * load(x, i + r, 0), s1 + v * load(x, i + r1, 0)
+            s2, s3 = s2 + v * load(x, i + r2, 0), s3 + v * load(x, i + r3, 0)
+        g[k, r] += total(s0 + p0)
+        if r + 1 < rows:
+            g[k, r1] += total(s1 + p1)
+        if r + 2 < rows:
+            g[k, r2] += total(s2 + p2)
+        if r + 3 < rows:
+            g[k, r3] += total(s3 + p3)
 
 
 @numba.njit(**JIT)

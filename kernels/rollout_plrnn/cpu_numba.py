@@ -38,7 +38,7 @@ CODES = {
 }
 GROUPS = 16  # at most this many partial weight gradients per model
 FORWARD_CHUNK = 16  # steps transposed into lanes at a time
-BACKWARD_ROWS = 4096  # hidden activations of this many rows of lanes are recomputed at a time (L2 cache)
+BACKWARD_ROWS = 2048  # hidden activations of this many rows of lanes are recomputed at a time (L2 cache)
 
 
 @numba.njit(**JIT)
@@ -141,7 +141,11 @@ def forward_task(task, where, S, like, lengths, interval):
     out = sequences_at(where[0], like, e, B, kept, M)
     final = sequences_at(where[1], like, e, B, 1, M)
     start = sequences_at(where[2], like, e, B, 1, M)
-    A, W1, h1 = matrix_at(where[3], like, e, M, 1), matrix_at(where[4], like, e, M, K), matrix_at(where[5], like, e, M, 1)
+    A, W1, h1 = (
+        matrix_at(where[3], like, e, M, 1),
+        matrix_at(where[4], like, e, M, K),
+        matrix_at(where[5], like, e, M, 1),
+    )
     W2, h2 = matrix_at(where[6], like, e, H, M), matrix_at(where[7], like, e, H, 1)
     alpha, thresholds = matrix_at(where[8], like, e, D, 1), matrix_at(where[9], like, e, M, D)
     drive = sequences_at(where[10], like, e, B, T, M)
@@ -252,7 +256,15 @@ def weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, d
 def backward_task(task, where, S, like, lengths, interval):
     """One model, every `groups`-th block: chunks of time from the end; hidden activations recomputed per chunk."""
     B, T, M, K, H, D, N, shared = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
-    cell, centred, n_linear, first_step, groups, wants_drive, wants_z_hat = S[9], S[10], S[11], S[12], S[13], S[14], S[15]
+    cell, centred, n_linear, first_step, groups, wants_drive, wants_z_hat = (
+        S[9],
+        S[10],
+        S[11],
+        S[12],
+        S[13],
+        S[14],
+        S[15],
+    )
     e, group = task // groups, task % groups
     A, h2 = matrix_at(where[0], like, e, M, 1), matrix_at(where[1], like, e, H, 1)
     W1t, W2 = matrix_at(where[2], like, e, K, M), matrix_at(where[3], like, e, H, M)

@@ -64,7 +64,9 @@ def forward(
             kept.append(new if active is None else torch.where(active, new, torch.zeros_like(new)))
         if z_hat is not None:
             due = ((first_step + t + 1) % forcing_interval == 0)[:, None, None]
-            forced = torch.where(due & observed[:, :, t], (1 - a) * new[..., :n_forced] + a * signal[:, :, t], new[..., :n_forced])
+            forced = torch.where(
+                due & observed[:, :, t], (1 - a) * new[..., :n_forced] + a * signal[:, :, t], new[..., :n_forced]
+            )
             new = torch.cat([forced, new[..., n_forced:]], -1)
         z = new if active is None else torch.where(active, new, z)
     empty = z0.new_empty(*z0.shape[:2], 0, z0.shape[2])

@@ -25,9 +25,7 @@ ARGUMENTS = (
     Argument("drive", ("E", "B", "T", "M"), "input term C u, added to each step", optional=True),
     Argument("z_hat", ("E|1", "B", "T", "N"), "forcing signal of the first N states; NaN: not forced", optional=True),
     Argument("forcing_alpha", ("E",), "share of the forcing signal in a forced state", gradient=False, optional=True),
-    Argument(
-        "forcing_interval", ("E",), "force every this many steps", integer=True, gradient=False, optional=True
-    ),
+    Argument("forcing_interval", ("E",), "force every this many steps", integer=True, gradient=False, optional=True),
     Argument("lengths", ("E|1", "B"), "steps of each sequence", integer=True, gradient=False, optional=True),
 )
 
