@@ -132,7 +132,8 @@ def measure(cell: str, M: int, H: int, B: int, arch: int) -> list[Resources]:
 def table(rows: list[Resources]) -> str:
     """Markdown table of the rows."""
     head = (
-        "kernel", "cell", "M", "H", "form", "warps", "sm", "registers", "spill (B)", "shared (B)", "FFMA", "SHFL", "BAR",
+        "kernel", "cell", "M", "H", "form", "warps", "sm", "registers", "spill (B)", "shared (B)", "FFMA", "SHFL",
+        "BAR",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(v) for v in vars(row).values()) + " |" for row in rows]
@@ -145,8 +146,8 @@ def main() -> None:
     rows = [r for case in NAMED for arch in ARCHITECTURES for r in measure(*case, arch)]
     text = (
         f"# Resources of the Triton kernels\n\nCompiled ahead of time with triton {triton.__version__} by "
-        "`python -m benchmarks.resources`; float32, batch 16. Instruction counts are of the whole kernel; the loop over "
-        f"time is most of it.\n\n{table(rows)}\n"
+        "`python -m benchmarks.resources`; float32, batch 16. Instruction counts are of the whole kernel; the loop "
+        f"over time is most of it.\n\n{table(rows)}\n"
     )
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     TABLE.write_text(text)

@@ -42,7 +42,8 @@ def _forward(*inputs):
     device = inputs[0].device.type
     name = backend_for(SPEC.name, device, backend or None)
     if device == "cpu":
-        _check_values(*arguments[-3:], steps)
+        forcing_alpha, forcing_interval, lengths = arguments[-3:]
+        _check_values(forcing_alpha, forcing_interval, lengths, steps)
     outputs, _ = load(SPEC.name, name).forward(
         *arguments, cell=cell, n_relu=n_relu, steps=steps, first_step=first_step, keep_every=keep_every
     )

@@ -4,6 +4,7 @@ import operator
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -282,7 +283,7 @@ def run_tasks(function, tasks: int, *args) -> None:
         return
     bounds = [tasks * i // threads for i in range(threads + 1)]
     pool = _pool(threads - 1)
-    others = [pool.submit(function, a, b, *args) for a, b in zip(bounds[1:-1], bounds[2:], strict=True)]
+    others = [pool.submit(function, a, b, *args) for a, b in pairwise(bounds[1:])]
     function(0, bounds[1], *args)
     for other in others:
         other.result()

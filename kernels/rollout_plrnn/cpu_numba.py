@@ -1,4 +1,4 @@
-"""CPU twin of rollout_plrnn: the whole time loop fused, sixteen sequences in SIMD lanes, parallel over models x blocks."""
+"""CPU twin of rollout_plrnn: the time loop fused, sixteen sequences in SIMD lanes, models x blocks in parallel."""
 
 import numba
 import numpy as np

@@ -172,13 +172,14 @@ def state_before(z0, z, signals, row, t, o_m, m_z, m_n, a, every, T, M, N, first
 
 @triton.jit
 def backward_kernel(
-    dz0, dstates, dz_hat, dz, dz_final, z, z0, A, W1, W2, h2, alpha, thresholds, z_hat, forcing_alpha, interval, lengths,
+    dz0, dstates, dz_hat, dz, dz_final, z, z0, A, W1, W2, h2, alpha, thresholds, z_hat, forcing_alpha, interval,
+    lengths,
     B, T, M, K, D, N, first_step, n_linear, z_hat_models, length_models,
     CELL: tl.constexpr, HIDDEN: tl.constexpr, HAS_FORCE: tl.constexpr, WANTS_Z_HAT: tl.constexpr,
     HAS_LENGTHS: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
     TILES: tl.constexpr, RESIDENT: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Adjoint of BLOCK_B sequences of one model, from the last step to the first; writes dstates = dL/dz' [E, B, T, M]."""
+    """Adjoint of BLOCK_B sequences of one model, last step first; writes dstates = dL/dz' [E, B, T, M]."""
     i_e = tl.program_id(1).to(tl.int64)
     o_b = tl.program_id(0) * BLOCK_B + tl.arange(0, BLOCK_B)
     o_m = tl.arange(0, BLOCK_M)
@@ -449,7 +450,7 @@ def backward(saved, grads, config=None):
     found = {"z0": z0.new_empty(E, B, M), "drive": z0.new_empty(E, B, T, M)}
     if "z_hat" in wanted:
         found["z_hat"] = z0.new_empty(E, B, T, N)
-    dz, dz_final, z, start, A, first, second, h2, alpha, thresholds, signals, forcing_alpha, interval, ends = _stand_ins(
+    dz, dz_final, z, start, A, first, second, h2, alpha, thresholds, signals, strength, interval, ends = _stand_ins(
         (grads["z"], grads["z_final"], s["z"], z0, s["A"], W1, W2, s["h2"], s["alpha"], s["thresholds"], z_hat,
          s["forcing_alpha"], s["forcing_interval"], lengths), s["A"],
     )  # fmt: skip
@@ -457,7 +458,7 @@ def backward(saved, grads, config=None):
     family = {"CELL": CODES[s["cell"]], "HIDDEN": hidden, "HAS_FORCE": z_hat is not None}
     backward_kernel[(-(-B // constants["BLOCK_B"]), E)](
         found["z0"], found["drive"], found.get("z_hat", A), dz, dz_final, z, start, A, first, second, h2, alpha,
-        thresholds, signals, forcing_alpha, interval, ends, B, T, M, K, D, N, s["first_step"], n_linear,
+        thresholds, signals, strength, interval, ends, B, T, M, K, D, N, s["first_step"], n_linear,
         _models(z_hat), _models(lengths), **family, WANTS_Z_HAT="z_hat" in wanted, HAS_LENGTHS=lengths is not None,
         **constants,
     )  # fmt: skip
@@ -468,14 +469,14 @@ def backward(saved, grads, config=None):
         shapes = {"A": (M,), "h1": (M,), "W1": (M, K), "W2": (K, M), "h2": (K,)}
         sums = {n: z0.new_empty(E, splits, *shape) for n, shape in shapes.items()}
         weight_kernel[(splits, tiles, E)](
-            *sums.values(), found["drive"], z, start, first, second, h2, alpha, thresholds, signals, forcing_alpha,
+            *sums.values(), found["drive"], z, start, first, second, h2, alpha, thresholds, signals, strength,
             interval, B, T, M, K, D, N, s["first_step"], n_linear, _models(z_hat), splits, **family, **weights,
         )  # fmt: skip
         found |= {n: p.sum(1) for n, p in sums.items() if n in wanted}
     if set(wanted) & {"alpha", "thresholds"}:
         dalpha, found["thresholds"] = z0.new_empty(E, D, M), z0.new_empty(E, M, D)
         dendrite_kernel[(tiles, D, E)](
-            dalpha, found["thresholds"], found["drive"], z, start, first, alpha, thresholds, signals, forcing_alpha,
+            dalpha, found["thresholds"], found["drive"], z, start, first, alpha, thresholds, signals, strength,
             interval, B, T, M, D, N, s["first_step"], _models(z_hat), CLIPPED=s["cell"] == "dendritic-clipped",
             HAS_FORCE=z_hat is not None, **weights,
         )  # fmt: skip

@@ -43,8 +43,10 @@ def weights_like(outputs: Mapping[str, Tensor]) -> Outcome:
 def definition(spec: KernelSpec, arguments: Arguments, options: Mapping[str, Any]) -> Outcome:
     """Outputs and gradients of the reference, by autograd."""
     wanted = [n for n in spec.differentiable if arguments[n] is not None]
-    leaves = {n: v.detach().clone().requires_grad_(n in wanted) if isinstance(v, Tensor) and v.is_floating_point() else v
-              for n, v in arguments.items()}  # fmt: skip
+    leaves = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            leaves[name] = value.detach().clone().requires_grad_(name in wanted)
     outputs = dict(zip(spec.outputs, load(spec.name, "reference").forward(**leaves, **options), strict=True))
     weights = weights_like(outputs)
     total = sum(((outputs[n] * weights[n]).sum() for n in outputs), torch.zeros(()))

@@ -1,4 +1,4 @@
-"""Every Triton kernel compiled for A100 and H100/H200 without a GPU; registers, spills and shared memory within limits."""
+"""Every Triton kernel compiled for A100 and H100/H200 without a GPU; its resources within limits."""
 
 from __future__ import annotations
 

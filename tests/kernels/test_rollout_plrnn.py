@@ -20,7 +20,6 @@ def public(name: str, dtype=torch.float64, **changes):
         del values["forcing_alpha"], values["forcing_interval"], values["z_hat"]
         values["steps"] = CASES[name].sizes["T"]
     if drive is not None:
-        E, B, T, M = drive.shape
         values["C"] = drive[:, 0, :2].transpose(1, 2).contiguous()
         values["u"] = drive[:1, ..., :2].contiguous()
     return {**values, **{n: CASES[name].options[n] for n in OPTIONS}, **changes}
@@ -67,8 +66,8 @@ def test_step_and_jacobian_describe_the_rollout(cell):
     values = public(f"{cell}-free")
     steps = values.pop("steps")
     z = rollout_plrnn(**values, steps=steps).z
-    z0, A, W1, h1 = (values.pop(n) for n in ("z0", "A", "W1", "h1"))
-    values.pop("lengths")
+    A, W1, h1 = (values.pop(n) for n in ("A", "W1", "h1"))
+    del values["lengths"], values["z0"]
     torch.testing.assert_close(plrnn_step(z[:, :, :-1], A, W1, h1, **values), z[:, :, 1:])
     J = jacobian_plrnn(z, A, W1, h1, **values)
     direction = torch.randn(z.shape, generator=generator(), dtype=z.dtype)
@@ -166,8 +165,13 @@ def test_many_models_and_many_sequences(E, B):
 def test_largest_sizes_named_in_the_limits():
     g = generator(6)
     M, H = SPEC.limits["M"], SPEC.limits["H"]
-    values = dict(A=torch.rand(1, M, generator=g) * 0.5, W1=torch.randn(1, M, H, generator=g) / H**0.5 * 0.3,
-                  h1=torch.zeros(1, M), W2=torch.randn(1, H, M, generator=g) / M**0.5, h2=torch.randn(1, H, generator=g))  # fmt: skip
+    values = {
+        "A": torch.rand(1, M, generator=g) * 0.5,
+        "W1": torch.randn(1, M, H, generator=g) / H**0.5 * 0.3,
+        "h1": torch.zeros(1, M),
+        "W2": torch.randn(1, H, M, generator=g) / M**0.5,
+        "h2": torch.randn(1, H, generator=g),
+    }
     z0 = torch.randn(1, 3, M, generator=g)
     weights = [v.requires_grad_() for v in values.values()]
     found = rollout_plrnn(z0, **values, cell="shallow", steps=3)
