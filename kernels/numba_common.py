@@ -258,9 +258,9 @@ def addresses(*tensors: torch.Tensor | None) -> np.ndarray:
     return np.array([0 if x is None else x.data_ptr() for x in tensors], np.int64)
 
 
-def contiguous(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    """The tensor, laid out in C order; a missing one stays missing."""
-    return None if tensor is None else tensor.contiguous()
+def contiguous(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
+    """The tensors, laid out in C order; a missing one stays missing."""
+    return [x if x is None or x.is_contiguous() else x.contiguous() for x in tensors]
 
 
 @cache

@@ -370,7 +370,6 @@ _NO_INTERVAL = np.empty(0, np.int64)
 _LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 
 
-@torch.no_grad()
 def forward(
     z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, forcing_interval, lengths,
     *, cell, n_relu, steps, first_step=0, keep_every=1,
@@ -378,7 +377,7 @@ def forward(
     """((z, z_final), saved): every element of the outputs is written."""
     a = dict(locals())
     E, B, M = z0.shape
-    inputs = [contiguous(x) for x in (z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)]
+    inputs = contiguous(z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)
     kept = steps // keep_every if keep_every else 0
     z, z_final = z0.new_empty(E, B, kept, M), z0.new_empty(E, B, M)
     integers, shared = _integers(a)
@@ -387,7 +386,6 @@ def forward(
     return (z, z_final), {"z": z}
 
 
-@torch.no_grad()
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]."""
     T, wanted = saved["steps"], saved["wanted"]
@@ -397,18 +395,16 @@ def backward(saved, grads):
     groups = min(GROUPS, -(-B // LANES))
     integers, shared = _integers(saved)
     S = np.array([*sizes, groups, "drive" in wanted, "z_hat" in wanted, shared], np.int64)
-    inputs = [
-        contiguous(x)
-        for x in (
-            saved["A"], saved["h2"], W1.transpose(1, 2), W2, None if W2 is None else W2.transpose(1, 2), saved["alpha"],
-            saved["thresholds"], z_hat, saved["forcing_alpha"], z0, saved["z"], grads["z"], grads["z_final"],
-        )
-    ]  # fmt: skip
+    inputs = contiguous(
+        saved["A"], saved["h2"], W1.transpose(1, 2), W2, None if W2 is None else W2.transpose(1, 2), saved["alpha"],
+        saved["thresholds"], z_hat, saved["forcing_alpha"], z0, saved["z"], grads["z"], grads["z_final"],
+    )  # fmt: skip
     dz0 = z0.new_empty(E, B, M)
     ddrive = z0.new_empty(E, B, T, M) if "drive" in wanted else None
     dz_hat = z0.new_empty(E, B, T, N) if "z_hat" in wanted else None
     shapes = {"A": (M,), "h1": (M,), "W1": (K, M), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
-    sums = {n: z0.new_zeros(E, groups, *shape) for n, shape in shapes.items()}
+    missing = {n for n, size in (("W2", H), ("h2", H), ("alpha", D), ("thresholds", D)) if size == 0}
+    sums = {n: None if n in missing else z0.new_zeros(E, groups, *shape) for n, shape in shapes.items()}
     where = addresses(*inputs, dz0, ddrive, dz_hat, *sums.values())
     run_tasks(backward_tasks, E * groups, where, S, *integers)
     found = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in sums.items() if n in wanted}
