@@ -33,7 +33,7 @@ def main() -> None:
         runs=5,
         model=ModelConfig(cell="shallow-clipped", latent_dim=3, hidden_dim=50),
         forcing=ForcingConfig(alpha=0.1),
-        training=TrainingConfig(learning_rate=1.5e-2, learning_rate_final=1e-5, gradient_clip=1.0, sequence_length=100),
+        training=TrainingConfig(learning_rate=2e-2, learning_rate_final=1e-5, gradient_clip=1.0, sequence_length=100),
         evaluation=EvaluationConfig(dt=0.01),
     )
     result = fit(config, train, arguments.workdir)

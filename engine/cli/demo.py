@@ -16,7 +16,7 @@ class DemoCommand:
     """Folder for the run, its figures and report.html; an earlier demo in it is replaced."""
     minutes: float = 2.0
     """About how long to train."""
-    runs: int = 5
+    runs: int = 8
     """Independent runs, trained side by side."""
     seed: int = 0
     """Seed of the data and of the first run."""

@@ -17,7 +17,6 @@ from neurorbit.engine.models.plrnn.config import (
     ForcingConfig,
     ModelConfig,
     PlrnnConfig,
-    RegularisationConfig,
 )
 from neurorbit.engine.models.plrnn.fitted import evaluate_runs
 from neurorbit.engine.models.plrnn.fitting import fit
@@ -45,7 +44,7 @@ def demonstrate(
     workdir: str | os.PathLike[str],
     *,
     minutes: float = 2.0,
-    runs: int = 5,
+    runs: int = 8,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     backend: Literal["numba", "triton", "reference"] | None = None,
@@ -63,9 +62,8 @@ def demonstrate(
         backend=backend,
         model=ModelConfig(cell="shallow-clipped", latent_dim=3, hidden_dim=50),
         forcing=ForcingConfig(alpha=0.1),
-        regularisation=RegularisationConfig(latent=1e-6),
         training=TrainingConfig(
-            learning_rate=1.5e-2, learning_rate_final=1e-5, gradient_clip=1.0, sequence_length=100, log_every=250
+            learning_rate=2e-2, learning_rate_final=1e-5, gradient_clip=1.0, sequence_length=100, log_every=250
         ),
         evaluation=EvaluationConfig(every_epochs=40, dt=Lorenz63.dt),
     )
