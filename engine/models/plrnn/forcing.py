@@ -15,7 +15,7 @@ def spectral_norm(J: Tensor, squarings: int = 6) -> Tensor:
     """Largest singular value of J [..., M, M]: in closed form for M <= 3, otherwise by repeated squaring of J' J.
 
     torch's own norm solves one small problem after the other; this takes a million 3 x 3 Jacobians at once. Squaring
-    never overestimates and is exact to 1e-3 at worst, 1e-6 where the two largest singular values differ by a fifth.
+    never overestimates; it is exact to a few 1e-3, to 1e-6 where the two largest singular values differ by a fifth.
     """
     G = _gram(J)
     if G.shape[-1] <= 3:

@@ -259,4 +259,4 @@ def test_demo_writes_a_report_with_its_figures_inside(tmp_path: Path, capsys: py
     out = capsys.readouterr().out
     assert "0.906" in out and "lyapunov_max" in out and "report.html" in out
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 5 and "http" not in page.split("</style>")[1]
+    assert page.count("data:image/png;base64,") >= 5 and "://" not in page.split("</style>")[1]
