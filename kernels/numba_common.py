@@ -18,7 +18,6 @@ from numba.extending import intrinsic, lower_builtin, register_model
 
 LANES = 16
 JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
-FLAGS = ("reassoc", "contract", "nsz", "arcp")  # without nnan and ninf: NaN carries meaning
 
 
 class Lanes(types.Type):
@@ -46,7 +45,7 @@ def _arithmetic(operation, emit):
 
     @lower_builtin(operation, Lanes, Lanes)
     def lower(context, builder, sig, args):
-        return getattr(builder, emit)(*args, flags=FLAGS)
+        return getattr(builder, emit)(*args)
 
 
 _arithmetic(operator.add, "fadd")
@@ -128,16 +127,40 @@ where_number = _select(lambda builder, c, zero: builder.fcmp_ordered("ord", c, z
 
 
 @intrinsic
-def total(typingctx, value):
-    """Sum over the lanes."""
+def fma(typingctx, a, b, c):
+    """a * b + c with one rounding.
+
+    Spelled out, and no operation may be reordered or fused by the compiler: the same sources give the same bits on
+    every machine and in every process, freshly compiled or from the cache.
+    """
 
     def codegen(context, builder, sig, args):
-        element, vector = args[0].type.element, args[0].type
-        suffix = "f32" if isinstance(element, ir.FloatType) else "f64"
+        vector = args[0].type
+        suffix = "f32" if isinstance(vector.element, ir.FloatType) else "f64"
         function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(element, [element, vector]), f"llvm.vector.reduce.fadd.v{LANES}{suffix}"
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}{suffix}"
         )
-        return builder.call(function, [ir.Constant(element, 0.0), args[0]], fastmath=FLAGS)
+        return builder.call(function, args)
+
+    return c(a, b, c), codegen
+
+
+@intrinsic
+def total(typingctx, value):
+    """Sum over the lanes, halves upon halves."""
+
+    def codegen(context, builder, sig, args):
+        value, n = args[0], LANES
+        while n > 1:
+            n //= 2
+            halves = [
+                builder.shuffle_vector(
+                    value, value, ir.Constant(ir.VectorType(ir.IntType(32), n), list(range(at, at + n)))
+                )
+                for at in (0, n)
+            ]
+            value = builder.fadd(*halves)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return value.dtype(value), codegen
 
@@ -171,16 +194,16 @@ def multiply(y, y0, w, x, x0, rows, inner):
         s0, s1, s2, s3, p0, p1, p2, p3 = zero, zero, zero, zero, zero, zero, zero, zero
         for k in range(0, even, 2):
             v, n = load(x, x0 + k, 0), load(x, x0 + k + 1, 0)
-            s0, p0 = s0 + splat_at(w, r, k) * v, p0 + splat_at(w, r, k + 1) * n
-            s1, p1 = s1 + splat_at(w, r1, k) * v, p1 + splat_at(w, r1, k + 1) * n
-            s2, p2 = s2 + splat_at(w, r2, k) * v, p2 + splat_at(w, r2, k + 1) * n
-            s3, p3 = s3 + splat_at(w, r3, k) * v, p3 + splat_at(w, r3, k + 1) * n
+            s0, p0 = fma(splat_at(w, r, k), v, s0), fma(splat_at(w, r, k + 1), n, p0)
+            s1, p1 = fma(splat_at(w, r1, k), v, s1), fma(splat_at(w, r1, k + 1), n, p1)
+            s2, p2 = fma(splat_at(w, r2, k), v, s2), fma(splat_at(w, r2, k + 1), n, p2)
+            s3, p3 = fma(splat_at(w, r3, k), v, s3), fma(splat_at(w, r3, k + 1), n, p3)
         if even < inner:
             v = load(x, x0 + even, 0)
-            s0 = s0 + splat_at(w, r, even) * v
-            s1 = s1 + splat_at(w, r1, even) * v
-            s2 = s2 + splat_at(w, r2, even) * v
-            s3 = s3 + splat_at(w, r3, even) * v
+            s0 = fma(splat_at(w, r, even), v, s0)
+            s1 = fma(splat_at(w, r1, even), v, s1)
+            s2 = fma(splat_at(w, r2, even), v, s2)
+            s3 = fma(splat_at(w, r3, even), v, s3)
         store(y, y0 + r, 0, s0 + p0)
         store(y, y0 + r1, 0, s1 + p1)
         store(y, y0 + r2, 0, s2 + p2)
@@ -199,15 +222,15 @@ def add_products(g, k, row, x, rows, steps):
         for t in range(0, even, 2):
             i, j = t * rows, (t + 1) * rows
             v, n = load(row, t, 0), load(row, t + 1, 0)
-            s0, p0 = s0 + v * load(x, i + r, 0), p0 + n * load(x, j + r, 0)
-            s1, p1 = s1 + v * load(x, i + r1, 0), p1 + n * load(x, j + r1, 0)
-            s2, p2 = s2 + v * load(x, i + r2, 0), p2 + n * load(x, j + r2, 0)
-            s3, p3 = s3 + v * load(x, i + r3, 0), p3 + n * load(x, j + r3, 0)
+            s0, p0 = fma(v, load(x, i + r, 0), s0), fma(n, load(x, j + r, 0), p0)
+            s1, p1 = fma(v, load(x, i + r1, 0), s1), fma(n, load(x, j + r1, 0), p1)
+            s2, p2 = fma(v, load(x, i + r2, 0), s2), fma(n, load(x, j + r2, 0), p2)
+            s3, p3 = fma(v, load(x, i + r3, 0), s3), fma(n, load(x, j + r3, 0), p3)
         if even < steps:
             i = even * rows
             v = load(row, even, 0)
-            s0, s1 = s0 + v * load(x, i + r, 0), s1 + v * load(x, i + r1, 0)
-            s2, s3 = s2 + v * load(x, i + r2, 0), s3 + v * load(x, i + r3, 0)
+            s0, s1 = fma(v, load(x, i + r, 0), s0), fma(v, load(x, i + r1, 0), s1)
+            s2, s3 = fma(v, load(x, i + r2, 0), s2), fma(v, load(x, i + r3, 0), s3)
         g[k, r] += total(s0 + p0)
         if r + 1 < rows:
             g[k, r1] += total(s1 + p1)

@@ -10,6 +10,7 @@ from neurorbit.kernels.numba_common import (
     add_products,
     addresses,
     contiguous,
+    fma,
     lanes_in,
     lanes_out,
     load,
@@ -63,7 +64,8 @@ def activate(phi, q, r0, stride, k0, advance, count, cell, bias, alpha, threshol
             floor = clip * relu(v, zero)
             s = zero
             for d in range(alpha.shape[0]):
-                s = s + splat_at(alpha, d, 0) * (relu(v - splat_at(thresholds, k0 + i * advance, d), zero) - floor)
+                base = relu(v - splat_at(thresholds, k0 + i * advance, d), zero) - floor
+                s = fma(splat_at(alpha, d, 0), base, s)
             store(phi, i, 0, s)
 
 
@@ -94,7 +96,7 @@ def times_slope(dq, dphi, q, r0, stride, k0, advance, count, cell, bias, alpha, 
             s = zero
             for d in range(alpha.shape[0]):
                 on = where_positive(v - splat_at(thresholds, k0 + i * advance, d), one, zero)
-                s = s + splat_at(alpha, d, 0) * (on - floor)
+                s = fma(splat_at(alpha, d, 0), on - floor, s)
             store(dq, i, 0, load(dphi, r0 + i * stride, 0) * s)
 
 
@@ -178,7 +180,7 @@ def forward_task(task, where, S, like, lengths, interval):
         due = N > 0 and (first_step + t + 1) % interval[e] == 0
         for m in range(M):
             before = load(z, m, 0)
-            value = splat_at(A, m, 0) * before + load(new, m, 0) + splat_at(h1, m, 0)
+            value = fma(splat_at(A, m, 0), before, load(new, m, 0) + splat_at(h1, m, 0))
             if has_drive:
                 value = value + load(drives, c * M + m, 0)
             if emits:
@@ -226,7 +228,7 @@ def weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, d
         s, r = zero, zero
         for t in range(steps):
             g = load(lam, t * M + m, 0)
-            s = s + g * load(zp, t * M + m, 0)
+            s = fma(g, load(zp, t * M + m, 0), s)
             r = r + g
         dA[m, 0] += total(s)
         dh1[m, 0] += total(r)
@@ -246,7 +248,7 @@ def weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, d
             for t in range(steps):
                 v, g = load(q, t * K + k, 0), load(dphi, t * K + k, 0)
                 floor = relu(v, zero) if cell == DENDRITIC_CLIPPED else zero
-                s = s + g * (relu(v - threshold, zero) - floor)
+                s = fma(g, relu(v - threshold, zero) - floor, s)
                 r = r + where_positive(v - threshold, g, zero)
             dalpha[d, 0] += total(s)
             dthresholds[k, d] -= alpha[d, 0] * total(r)
@@ -329,7 +331,7 @@ def backward_task(task, where, S, like, lengths, interval):
                 elif centred:
                     centre(dq, M)
                 for m in range(M):
-                    value = splat_at(A, m, 0) * load(lam, c * M + m, 0) + load(source, m, 0)
+                    value = fma(splat_at(A, m, 0), load(lam, c * M + m, 0), load(source, m, 0))
                     store(g, m, 0, where_positive(inside, value, load(g, m, 0)))
             weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, t1 - t0, M, K, H, D,
                              cell, h2, alpha, thresholds, n_linear)  # fmt: skip
