@@ -86,8 +86,13 @@ def _dump(cubin: bytes, option: str) -> str:
         return subprocess.run([_tool(), option, file.name], capture_output=True, text=True, check=True).stdout
 
 
-def compile_kernel(name: str, constants: dict[str, Any], warps: int, arch: int) -> tuple[bytes, int]:
-    """The cubin and the shared memory in bytes of one specialisation for float32 pointers aligned to 16 bytes."""
+def compile_kernel(
+    name: str, constants: dict[str, Any], warps: int, arch: int, *, ones: bool = False
+) -> tuple[bytes, int]:
+    """The cubin and the shared memory in bytes of one specialisation for float32 pointers aligned to 16 bytes.
+
+    ones: every integer is 1, which Triton compiles in as a constant, as it does at a launch with such sizes.
+    """
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -95,9 +100,11 @@ def compile_kernel(name: str, constants: dict[str, Any], warps: int, arch: int) 
     kernel = getattr(load("rollout_plrnn", "triton"), name)
     signature: dict[str, str] = {}
     attributes: dict[tuple[int, ...], list[list[Any]]] = {}
-    scalars = {"B", "T", "M", "K", "D", "N", "kept", "first_step", "keep_every", "n_linear", "z_hat_models",
+    scalars = {"B", "T", "rows", "M", "K", "D", "N", "kept", "first_step", "keep_every", "n_linear", "z_hat_models",
                "length_models", "splits"}  # fmt: skip
     for position, argument in enumerate(kernel.arg_names):
+        if ones and argument in scalars:
+            constants = {**constants, argument: 1}
         if argument in constants:
             signature[argument] = "constexpr"
         elif argument in scalars:

@@ -247,7 +247,7 @@ def backward_kernel(
 @triton.jit
 def weight_kernel(
     dA, dh1, dW1, dW2, dh2, dstates, z, z0, W1, W2, h2, alpha, thresholds, z_hat, forcing_alpha, interval,
-    B, T, M, K, D, N, first_step, n_linear, z_hat_models, splits,
+    B, T, rows, M, K, D, N, first_step, n_linear, z_hat_models, splits,
     CELL: tl.constexpr, HIDDEN: tl.constexpr, HAS_FORCE: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
@@ -275,7 +275,6 @@ def weight_kernel(
     if HAS_FORCE:
         a = tl.load(forcing_alpha + i_e)
         every = tl.load(interval + i_e)
-    rows = B.to(tl.int64) * T
     for start in range(i_s * BLOCK_R, rows, splits * BLOCK_R):
         o_r = start + tl.arange(0, BLOCK_R).to(tl.int64)
         m_r = (o_r < rows)[:, None]
@@ -319,7 +318,7 @@ def weight_kernel(
 @triton.jit
 def dendrite_kernel(
     dalpha, dthresholds, dstates, z, z0, W1, alpha, thresholds, z_hat, forcing_alpha, interval,
-    B, T, M, D, N, first_step, z_hat_models,
+    B, T, rows, M, D, N, first_step, z_hat_models,
     CLIPPED: tl.constexpr, HAS_FORCE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
@@ -340,7 +339,6 @@ def dendrite_kernel(
     if HAS_FORCE:
         a = tl.load(forcing_alpha + i_e)
         every = tl.load(interval + i_e)
-    rows = B.to(tl.int64) * T
     for start in range(0, rows, BLOCK_R):
         o_r = start + tl.arange(0, BLOCK_R).to(tl.int64)
         m_r = (o_r < rows)[:, None]
@@ -470,14 +468,14 @@ def backward(saved, grads, config=None):
         sums = {n: z0.new_empty(E, splits, *shape) for n, shape in shapes.items()}
         weight_kernel[(splits, tiles, E)](
             *sums.values(), found["drive"], z, start, first, second, h2, alpha, thresholds, signals, strength,
-            interval, B, T, M, K, D, N, s["first_step"], n_linear, _models(z_hat), splits, **family, **weights,
+            interval, B, T, B * T, M, K, D, N, s["first_step"], n_linear, _models(z_hat), splits, **family, **weights,
         )  # fmt: skip
         found |= {n: p.sum(1) for n, p in sums.items() if n in wanted}
     if set(wanted) & {"alpha", "thresholds"}:
         dalpha, found["thresholds"] = z0.new_empty(E, D, M), z0.new_empty(E, M, D)
         dendrite_kernel[(tiles, D, E)](
             dalpha, found["thresholds"], found["drive"], z, start, first, alpha, thresholds, signals, strength,
-            interval, B, T, M, D, N, s["first_step"], _models(z_hat), CLIPPED=s["cell"] == "dendritic-clipped",
+            interval, B, T, B * T, M, D, N, s["first_step"], _models(z_hat), CLIPPED=s["cell"] == "dendritic-clipped",
             HAS_FORCE=z_hat is not None, **weights,
         )  # fmt: skip
         found["alpha"] = dalpha.sum(2)

@@ -29,6 +29,13 @@ def test_resources_within_limits(case, arch):
         assert row.ffma > 0
 
 
+@pytest.mark.parametrize("case", resources.NAMED[:1] + resources.NAMED[4:7], ids=lambda c: c[0])
+def test_sizes_of_one_compile_too(case):
+    for name, constants, warps in resources.variants(*case):
+        cubin, _ = resources.compile_kernel(name, constants, warps, 90, ones=True)
+        assert cubin[:4] == b"\x7fELF"
+
+
 def test_committed_table_names_every_kernel_and_size():
     text = resources.TABLE.read_text()
     for cell, M, H, B in resources.NAMED:
