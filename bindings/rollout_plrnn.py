@@ -105,12 +105,13 @@ torch.library.register_fake("neurorbit::rollout_plrnn_backward", _backward_fake,
 
 
 def _check_values(forcing_alpha, forcing_interval, lengths, steps: int) -> None:
+    """Ranges of the arguments that are few enough to be read one by one."""
     if forcing_alpha is not None:
-        low, high = forcing_alpha.min().item(), forcing_alpha.max().item()
-        if not (0.0 <= low and high <= 1.0):
-            raise ValueError(f"forcing_alpha: expected values in [0, 1], got {low} to {high}")
-    if forcing_interval is not None and forcing_interval.min().item() < 1:
-        raise ValueError(f"forcing_interval: expected at least 1, got {forcing_interval.min().item()}")
+        values = forcing_alpha.tolist()
+        if not all(0.0 <= value <= 1.0 for value in values):
+            raise ValueError(f"forcing_alpha: expected values in [0, 1], got {min(values)} to {max(values)}")
+    if forcing_interval is not None and min(forcing_interval.tolist()) < 1:
+        raise ValueError(f"forcing_interval: expected at least 1, got {min(forcing_interval.tolist())}")
     if lengths is not None:
         low, high = lengths.min().item(), lengths.max().item()
         if not (1 <= low and high <= steps):
