@@ -11,8 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from neurorbit.engine.plots.files import write_whole
 from neurorbit.engine.plots.style import look
+from neurorbit.engine.whole_files import write_atomically
 
 _CSS = """
 :root { color-scheme: light dark; --page: #ffffff; --text: #1f2328; --soft: #59636e; --line: #d1d9e0; --head: #f6f8fa; }
@@ -66,7 +66,7 @@ def save_figures(folder: str | Path, figures: Mapping[str, Figure | bytes], *, d
         if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"figures: expected plain names without folders, got {name!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    return {name: write_whole(folder / f"{name}.png", png_bytes(figure, dpi)) for name, figure in figures.items()}
+    return {name: write_atomically(folder / f"{name}.png", png_bytes(figure, dpi)) for name, figure in figures.items()}
 
 
 def write_report(path: str | Path, title: str, intro: str, sections: Sequence[Section]) -> Path:
@@ -95,7 +95,7 @@ def write_report(path: str | Path, title: str, intro: str, sections: Sequence[Se
         parts.append("</section>")
     parts += ["</main>", "</body>", "</html>", ""]
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_whole(path, "\n".join(parts).encode("utf-8"))
+    return write_atomically(path, "\n".join(parts).encode("utf-8"))
 
 
 def cell_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from neurorbit.engine.training.files import read_json, write_atomically, write_json
+from neurorbit.engine.whole_files import read_json, write_atomically, write_json
 
 KEPT = 2
 

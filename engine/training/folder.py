@@ -15,8 +15,8 @@ from torch import Tensor
 
 import neurorbit
 from neurorbit.engine.training.checkpoint import Checkpoint, load_newest, save_checkpoint, tensor_bytes
-from neurorbit.engine.training.files import read_json, write_atomically, write_json
 from neurorbit.engine.training.lock import FolderLock
+from neurorbit.engine.whole_files import read_json, write_atomically, write_json
 
 OWN = ("config.json", "versions.json", "metrics.csv", "checkpoints", "best.safetensors", "figures", "report.html")
 

@@ -247,7 +247,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(data: Path, tmp_path: Pa
     }
     done = subprocess.run(command(*words), capture_output=True, text=True, preexec_fn=small_disk, env=environment)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1 and "could not be written: File too large" in done.stderr
+    assert done.stderr.count("\n") == 1 and "could not be written (File too large" in done.stderr
     assert not [p for p in workdir.rglob("*") if p.name.endswith(".tmp")]
     assert json.loads((workdir / "config.json").read_text())["system"] == "plrnn"
     assert main(["plrnn", "resume", "--workdir", str(workdir), "--no-report"]) == 0

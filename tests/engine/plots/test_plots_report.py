@@ -100,7 +100,7 @@ def test_a_failed_write_leaves_the_old_report_and_nothing_else(tmp_path, monkeyp
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neurorbit.engine.plots.files.os.fsync", full)
+    monkeypatch.setattr("neurorbit.engine.whole_files.os.fsync", full)
     with pytest.raises(OSError, match=r"r\.html: could not be written \(No space left on device\)"):
         write_report(path, "new", "", [])
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["r.html"]

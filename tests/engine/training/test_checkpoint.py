@@ -16,7 +16,7 @@ from neurorbit.engine.training.checkpoint import (
     load_newest,
     save_checkpoint,
 )
-from neurorbit.engine.training.files import write_atomically
+from neurorbit.engine.whole_files import write_atomically
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -86,6 +86,6 @@ def test_a_full_disk_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"state: could not be written: No space left"):
+    with pytest.raises(OSError, match=r"state: could not be written \(No space left"):
         write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["state"] and path.read_bytes() == b"old"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> Path:
     """Write to a temporary name, flush to the disk, rename; on failure the old file stays and no part is left."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -18,9 +18,13 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        raise OSError(
+            f"{path}: could not be written ({error.strerror or error}); free space or choose another place"
+        ) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise OSError(f"{path}: could not be written: {error.strerror or error}") from error
     _flush_folder(path.parent)
+    return path
 
 
 def write_json(path: Path, value: Any) -> None:
