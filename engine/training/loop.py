@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from neurorbit.engine.training.checkpoint import Checkpoint
-from neurorbit.engine.training.config import TrainingConfig
+from neurorbit.engine.training.config import LoopConfig
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.optimiser import StackedRAdam, exponential_decay
+from neurorbit.engine.training.optimiser import StackedAdam, exponential_decay
 from neurorbit.engine.training.problem import Problem
 from neurorbit.engine.training.progress import LoggingReporter, Progress, Reporter
 from neurorbit.engine.training.record import TrainingRecord
@@ -37,20 +37,21 @@ class Trainer:
     def __init__(
         self,
         problem: Problem,
-        config: TrainingConfig,
+        config: LoopConfig,
         steps: int,
         learning_rate: Tensor,
         *,
         folder: RunFolder | None = None,
         reporter: Reporter | None = None,
         evaluate_every: int = 0,
+        rectified: bool = True,
     ) -> None:
         self.problem, self.config, self.steps = problem, config, steps
         self.folder, self.reporter = folder, reporter or LoggingReporter()
         self.evaluate_every = evaluate_every
         self.learning_rate = learning_rate.double()  # [E], at the first epoch
         self.stack = ParameterStack(problem.module.named_parameters())
-        self.optimiser = StackedRAdam(self.stack, clip=config.gradient_clip)
+        self.optimiser = StackedAdam(self.stack, rectified=rectified, clip=config.gradient_clip)
         self.record = TrainingRecord(self.stack.values, config.log_every, len(problem.term_names) + 1)
         self.step = 0
         self._saved = -1
@@ -64,7 +65,7 @@ class Trainer:
         self._clock = (time.monotonic(), self.step)
         rate: Tensor | None = None
         with StopRequest() as stop:
-            while self.step < self.steps and stop.name is None:
+            while not self._done() and stop.name is None:
                 if rate is None or self.step % self.config.batches_per_epoch == 0:
                     rate = self._rate(self.step)
                 self._one_step(rate)
@@ -74,10 +75,10 @@ class Trainer:
                     if not bool(self.record.alive.any()):
                         self._checkpoint()
                         return Outcome("diverged", self.step)
-                if self.step % self.config.checkpoint_every == 0 or self.step == self.steps:
+                if self.step % self.config.checkpoint_every == 0 or self._done():
                     self._checkpoint()
             self._checkpoint()
-        if self.step < self.steps:
+        if not self._done():
             return Outcome("stopped", self.step, stop.name)
         return Outcome("finished", self.step)
 
@@ -88,9 +89,20 @@ class Trainer:
         with torch.no_grad():
             norm = self.optimiser.gradient_norm()
             self.record.add([*terms, norm], total + norm)
-            self.optimiser.update(self.step, rate, norm, self.record.alive)
+            finished = self.problem.finished()
+            changing = self.record.alive if finished is None else self.record.alive & ~finished
+            self.optimiser.update(self.step, rate, norm, changing)
         self.problem.after_update(self.step)
         self.step += 1
+
+    def _done(self) -> bool:
+        """All steps are made, or every model that still trains is finished (asked where the loop logs anyway)."""
+        if self.step >= self.steps:
+            return True
+        finished = self.problem.finished()
+        if finished is None or self.step % self.config.log_every:
+            return False
+        return bool((finished | ~self.record.alive).all())
 
     def _rate(self, step: int) -> Tensor:
         per_epoch = self.config.batches_per_epoch
@@ -109,10 +121,13 @@ class Trainer:
     def _log(self, evaluation: bool) -> None:
         names = (*self.problem.term_names, "gradient")
         for model, step, term in self.record.stopped(self.step, names):
+            where = self.problem.where(step, model)  # a model that stopped keeps the parameters of that step
             self.reporter.note(
-                f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite; its last good "
-                "state is kept and the others train on (a lower learning rate or gradient clipping may help)"
+                f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite{where and ' '}"
+                f"{where}; its last good state is kept and the others train on (a lower learning rate or gradient "
+                "clipping may help)"
             )
+        self.record.settle()
         averages = self.record.averages()  # [K, E]
         measures = self.problem.evaluate() if evaluation and self.problem.measure_names else {}
         criterion = averages[0] if not self.problem.measure_names else measures.get(self.problem.measure_names[0])

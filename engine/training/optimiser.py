@@ -1,4 +1,4 @@
-"""RAdam over a stack of models, with a learning rate and a gradient norm per model."""
+"""RAdam and Adam over a stack of models, with a learning rate and a gradient norm per model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from neurorbit.engine.training.stack import ParameterStack
 LARGEST_CHANGE = 1e6  # of a parameter in one step: a model with an absurd rate diverges in its loss, not in a later SVD
 
 
-class StackedRAdam:
-    """Rectified Adam (Liu et al. 2020) as torch.optim.RAdam, for models that may stop one by one."""
+class StackedAdam:
+    """Adam (Kingma & Ba 2015) or rectified Adam (Liu et al. 2020) as torch.optim.Adam and RAdam, for models that may
+    stop one by one."""
 
     def __init__(
-        self, stack: ParameterStack, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, clip: float = 0.0
+        self,
+        stack: ParameterStack,
+        *,
+        rectified: bool = True,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        clip: float = 0.0,
     ) -> None:
-        self.stack, self.betas, self.eps, self.clip = stack, betas, eps, clip
+        self.stack, self.rectified, self.betas, self.eps, self.clip = stack, rectified, betas, eps, clip
         self.mean = torch.zeros_like(stack.values)  # [E, P]
         self.square = torch.zeros_like(stack.values)  # [E, P]
 
@@ -36,10 +43,15 @@ class StackedRAdam:
         gradients = torch.where(alive[:, None], gradients, 0)
         self.mean.lerp_(gradients, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-        factor, rectified = rectification(step + 1, beta1, beta2)
+        factor, divided, eps = 1 / (1 - beta1 ** (step + 1)), True, self.eps
+        if self.rectified:
+            factor, divided = rectification(step + 1, beta1, beta2)
+        else:
+            correction = sqrt(1 - beta2 ** (step + 1))
+            factor, eps = factor * correction, eps * correction
         change = self.mean * (learning_rate * alive * factor).clamp(max=LARGEST_CHANGE)[:, None]
-        if rectified:
-            change.div_(self.square.sqrt().add_(self.eps))
+        if divided:
+            change.div_(self.square.sqrt().add_(eps))
         self.stack.values.sub_(change.clamp_(-LARGEST_CHANGE, LARGEST_CHANGE))
 
     def state(self) -> dict[str, Tensor]:

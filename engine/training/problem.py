@@ -21,8 +21,15 @@ class Problem(Protocol):
     def terms(self, step: int) -> list[Tensor]:
         """The differentiable terms of the loss at a step, a function of the parameters, `state` and the step alone."""
 
+    def where(self, step: int, model: int) -> str:
+        """Words for a message: where in the data of a step a model's terms are not finite, with the parameters as they
+        are; empty when nothing is to be said. Called only when a model has stopped."""
+
     def after_update(self, step: int) -> None:
         """Adapts `state` after the update of a step."""
+
+    def finished(self) -> Tensor | None:
+        """Models [E] that need no further step and stay as they are; None when that never happens before the end."""
 
     def evaluate(self) -> dict[str, Tensor]:
         """The measures, with the parameters as they are."""

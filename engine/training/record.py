@@ -32,8 +32,7 @@ class TrainingRecord:
         self.alive.logical_and_(check - check == 0)  # isfinite, in fewer operations
 
     def stopped(self, step: int, names: tuple[str, ...]) -> list[tuple[int, int, str]]:
-        """(model, step, term) of each model that stopped since the last logged step, which is set back to its last
-        good state; `step` is the number of steps made."""
+        """(model, step, term) of each model that stopped since the last logged step; `step` is the number made."""
         gone = (self.was_alive & ~self.alive).nonzero().flatten().tolist()
         rows = self.history[: self._row].cpu().isfinite()  # [n, K, E]
         found = []
@@ -41,10 +40,14 @@ class TrainingRecord:
             first = int((~rows[:, :, model].all(1)).to(torch.int8).argmax())
             finite = rows[first, :, model].tolist()
             found.append((model, step - self._row + first, names[finite.index(False)]))
-            self.values[model] = self.good[model]
+        return found
+
+    def settle(self) -> None:
+        """Set the models that stopped since the last logged step back to their last good state, and keep all states."""
+        gone = self.was_alive & ~self.alive
+        self.values.copy_(torch.where(gone[:, None], self.good, self.values))
         self.was_alive.copy_(self.alive)
         self.good.copy_(self.values)
-        return found
 
     def averages(self) -> Tensor:
         """Mean of each term over the steps since the last logged one, [K, E]."""

@@ -38,6 +38,7 @@ class PlrnnObjective:
         standardiser: Standardiser,
         device: torch.device,
     ) -> None:
+        length = _window_length(config.training.sequence_length, series)
         self.config, self.device = config, device
         self.labels = tuple(m.label for m in members)
         self.seeds = [m.seed for m in members]
@@ -49,8 +50,8 @@ class PlrnnObjective:
             data_range=_range(series),
             backend=config.backend,
         ).to(device)
-        length = config.training.sequence_length + 1
         self.sampler = WindowSampler(series, length, config.training.batch_size, self.seeds, device=device)
+        self._series = series
         self._missing = any(bool(v.isnan().any()) for v in series.values)
         self._partial = config.forcing.states == "observed" or (
             config.forcing.states == "auto" and config.model.observation == "identity"
@@ -78,16 +79,30 @@ class PlrnnObjective:
 
     def terms(self, step: int) -> list[Tensor]:
         """Mean squared error of the forced predictions, and the penalties in use; each [E]."""
-        x, u = self.sampler.draw(step)
-        targets = x[:, :, 1:]
-        if self.config.training.observation_noise:
-            x = x + self.config.training.observation_noise * self._noise(x, step)
-            targets = x[:, :, 1:]
-        forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
-        z = self.module.rollout(x, u, partial=self._partial, **forcing)
+        z, targets = self._forced_states(step)
         self._states = z.detach()
         loss = mean_squared_error(self.module.observe(z), targets, missing=self._missing)
         return [loss, *self.regulariser.terms().values()]
+
+    def _forced_states(self, step: int) -> tuple[Tensor, Tensor]:
+        """States [E, B, T, M] of a step's batch, emitted before forcing, and the observations [E, B, T, N] there."""
+        x, u = self.sampler.draw(step)
+        if self.config.training.observation_noise:
+            x = x + self.config.training.observation_noise * self._noise(x, step)
+        forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
+        return self.module.rollout(x, u, partial=self._partial, **forcing), x[:, :, 1:]
+
+    @torch.no_grad()
+    def where(self, step: int, model: int) -> str:
+        """The first window of a step's batch in which a model's predictions leave the finite numbers, if any does."""
+        z, targets = self._forced_states(step)
+        error = self.module.observe(z)[model] - targets[model].nan_to_num()  # [B, T, N]
+        bad = (~error.square().sum((1, 2)).isfinite()).nonzero().flatten().tolist()
+        if not bad:
+            return ""
+        sequence, row = _place(self.sampler.draw(step).x[model, bad[0]], self._series)
+        of = f" of sequence {sequence}" if len(self._series.values) > 1 else ""
+        return f"in the window from row {row}{of} ({len(bad)} of {len(targets[model])} windows of the batch)"
 
     def _noise(self, x: Tensor, step: int) -> Tensor:
         """Standard normal like x, a function of (seed, step) per model."""
@@ -113,6 +128,9 @@ class PlrnnObjective:
             norm = ESTIMATORS[forcing.adaptive](batch_jacobians(self._states, arguments))
         self.alpha.copy_(updated_alpha(self.alpha, norm, forcing.adapt_rate))
 
+    def finished(self) -> None:
+        """Every model trains to the last step."""
+
     @torch.no_grad()
     def evaluate(self) -> dict[str, Tensor]:
         """d_stsp, d_h and the 20-step prediction error on the validation rows, [E] each."""
@@ -136,6 +154,31 @@ class PlrnnObjective:
     def constants(self) -> dict[str, Tensor]:
         """The standardiser, and the first whole row of the data as a place to start from."""
         return self._constants
+
+
+def _window_length(sequence_length: int, series: TimeSeries) -> int:
+    """Rows of a window: one more than the predicted steps; ValueError when a sequence of the data is shorter."""
+    shortest = min(series.lengths)
+    if sequence_length >= shortest:
+        which = "the data have" if len(series.lengths) == 1 else "the shortest sequence has"
+        raise ValueError(
+            f"training.sequence_length: expected at most {shortest - 1}, since a window holds one row more and {which} "
+            f"{shortest}, got {sequence_length}"
+            + (" (or transpose x if it is [N, T])" if series.n_observed > shortest else "")
+        )
+    return sequence_length + 1
+
+
+def _place(window: Tensor, series: TimeSeries) -> tuple[int, int]:
+    """(sequence, row) where a window [L, N] of the series begins."""
+    window = window.cpu().nan_to_num(nan=torch.inf)  # equal where both are missing
+    for sequence, values in enumerate(series.values):
+        values = values.nan_to_num(nan=torch.inf)
+        same = (values[: len(values) - len(window) + 1] == window[0]).all(1)
+        for row in same.nonzero().flatten().tolist():
+            if torch.equal(values[row : row + len(window)], window):
+                return sequence, row
+    raise ValueError("window: expected one of the series")
 
 
 def _range(series: TimeSeries) -> tuple[float, float]:

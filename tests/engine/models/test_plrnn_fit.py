@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurorbit.engine.data import TimeSeries
+from neurorbit.engine.data import TimeSeries, WindowSampler
 from neurorbit.engine.models.plrnn import (
     EvaluationConfig,
     ForcingConfig,
@@ -121,6 +122,31 @@ def test_a_member_with_an_absurd_rate_diverges_alone(observation: str, adaptive:
     assert notes["absurd"][0].startswith("run 1 (seed 0, training.learning_rate 1e+38) stopped at step")
 
 
+def test_a_diverging_model_names_the_window() -> None:
+    huge = np.full((200, 3), 1e25, dtype=np.float32)  # its square is no float32
+    series = TimeSeries.from_arrays([LORENZ[:200], huge])
+    huge_at_100 = TimeSeries.from_arrays([LORENZ[:200], np.concatenate([LORENZ[200:300], huge[:100]])])
+    for data, least in ((series, 0), (huge_at_100, 100 - 15)):
+        listener = Listener()
+        fit(dataclasses.replace(config(runs=1), standardise=False), data, reporter=listener)
+        [note] = listener.notes
+        found = re.search(r"step (\d+): its loss is not finite in the window from row (\d+) of sequence 1 \((\d)", note)
+        assert found is not None, note
+        step, row, n_bad = map(int, found.groups())
+        windows = WindowSampler(data, 16, 3, [0]).draw(step).x[0]
+        bad = (windows > 1e20).any(-1).any(-1)
+        assert n_bad == int(bad.sum()) and row >= least
+        assert torch.equal(data.values[1][row : row + 16], windows[bad][0])
+
+
+@pytest.mark.parametrize("data", [LORENZ[:15], [LORENZ, LORENZ[:15]]])
+def test_a_window_longer_than_the_data_names_its_setting(data: Any) -> None:
+    with pytest.raises(ValueError, match=r"training\.sequence_length: expected at most 14, .* 15, got 15$"):
+        fit(config(), TimeSeries.from_arrays(data))
+    with pytest.raises(ValueError, match=r"training\.sequence_length: .*transpose"):
+        fit(config(), TimeSeries.from_arrays(LORENZ[:400].T))
+
+
 class Listener:
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -229,7 +255,7 @@ def test_an_interval_of_zero_is_estimated(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_fit_that_could_not_begin(tmp_path: Path) -> None:
     cases: list[tuple[PlrnnConfig, TimeSeries, str]] = [
-        (config(), TimeSeries.from_arrays(LORENZ[:10]), "expected at least 16 steps"),
+        (config(), TimeSeries.from_arrays(LORENZ[:10]), r"training\.sequence_length: expected at most 9"),
         (config(forcing=ForcingConfig(alpha=2)), SERIES, r"forcing\.alpha"),
         (config(grid=GridConfig(alpha=(0.5, 2.0))), SERIES, r"forcing\.alpha"),
         (config(model=ModelConfig(latent_dim=2)), SERIES, "latent_dim: expected at least N=3"),

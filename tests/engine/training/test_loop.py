@@ -1,6 +1,7 @@
 """The training loop on a problem whose answer is known."""
 
 import csv
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -9,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurorbit.engine.training.config import TrainingConfig
+from neurorbit.engine.training.config import LoopConfig, TrainingConfig
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.loop import Trainer
+from neurorbit.engine.training.loop import Outcome, Trainer
 from neurorbit.engine.training.progress import Progress
 
 CONFIG = TrainingConfig(batches_per_epoch=5, log_every=4, checkpoint_every=10)
@@ -46,6 +47,7 @@ class ParabolaProblem:
         self.measure_names: tuple[str, ...] = ()
         self.bad, self.at, self.term, self.stop_at = bad, at, term, stop_at
         self.count = torch.zeros(E)
+        self.enough: Tensor | None = None  # steps after which each model is finished
         self.measured: list[list[float]] = []
         self.states: list[Tensor] = []
 
@@ -64,8 +66,15 @@ class ParabolaProblem:
                 loss = loss + torch.where(one, root, 0)
         return [loss, penalty]
 
+    def where(self, step: int, model: int) -> str:
+        finite = all(bool(term[model].isfinite()) for term in self.terms(step))
+        return "" if finite else f"in w {self.module.w[model].tolist()}"
+
     def after_update(self, step: int) -> None:
         self.count += 1
+
+    def finished(self) -> Tensor | None:
+        return None if self.enough is None else self.count >= self.enough
 
     def evaluate(self) -> dict[str, Tensor]:
         rows = self.measured.pop(0)
@@ -106,7 +115,10 @@ def test_a_model_that_diverges_stops_alone(term: str, said: str) -> None:
     at_eight.run()
     assert torch.equal(one_bad.stack.values[1], at_eight.stack.values[1])
     assert len(listener.notes) == 1
-    assert listener.notes[0].startswith(f"model 1 stopped at step 10: its {said} is not finite")
+    at_ten, _ = trainer(ParabolaProblem(stop_at=9), 20)
+    at_ten.run()
+    where = "" if term == "gradient" else f" in w {at_ten.stack.values[1].tolist()}"
+    assert listener.notes[0].startswith(f"model 1 stopped at step 10: its {said} is not finite{where};")
     assert [p.alive for p in listener.seen] == [3, 3, 2, 2, 2]
 
 
@@ -185,3 +197,24 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
     trainer(ParabolaProblem(E=3), 10, folder)[0].run()
     with pytest.raises(ValueError, match=r"parameters/w: expected \[2, 3\], got \[3, 3\]"):
         trainer(ParabolaProblem(E=2), 10, folder)[0].restore()
+
+
+class Remembering(ParabolaProblem):
+    """Keeps the parameters after every update."""
+
+    def after_update(self, step: int) -> None:
+        super().after_update(step)
+        self.states.append(self.module.w.detach().clone())
+
+
+def test_a_finished_model_stays_and_the_loop_ends_when_all_are_finished() -> None:
+    config, rate = LoopConfig(learning_rate=0.1, log_every=5), torch.full((3,), 0.1)
+    problem = Remembering()
+    problem.enough = torch.tensor([3.0, 8.0, 100.0])
+    assert Trainer(problem, config, 20, rate).run() == Outcome("finished", 20)
+    moved = [[not torch.equal(a[e], b[e]) for a, b in itertools.pairwise(problem.states)] for e in range(3)]
+    assert moved[0] == [True] * 2 + [False] * 17 and moved[1] == [True] * 7 + [False] * 12 and all(moved[2])
+
+    problem.count.zero_()
+    problem.enough = torch.tensor([3.0, 8.0, 1.0])
+    assert Trainer(problem, config, 20, rate).run() == Outcome("finished", 10)

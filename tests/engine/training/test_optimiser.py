@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurorbit.engine.training.optimiser import StackedRAdam, exponential_decay
+from neurorbit.engine.training.optimiser import StackedAdam, exponential_decay
 from neurorbit.engine.training.stack import ParameterStack
 
 RATES = (1e-2, 3e-3, 1e-3)
@@ -31,10 +31,12 @@ def losses(W: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     return (W.square() * scale).sum((1, 2)) + (h - 1).pow(4).sum(1) + W[:, 0, 0] * h[:, 0]
 
 
-def train_stack(steps: int, clip: float = 0.0, alive: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+def train_stack(
+    steps: int, clip: float = 0.0, alive: torch.Tensor | None = None, rectified: bool = True
+) -> dict[str, torch.Tensor]:
     module = Stack(start())
     stack = ParameterStack(module.named_parameters())
-    optimiser = StackedRAdam(stack, clip=clip)
+    optimiser = StackedAdam(stack, rectified=rectified, clip=clip)
     alive = torch.ones(3, dtype=torch.bool) if alive is None else alive
     for step in range(steps):
         stack.differentiate(losses(module.W, module.h).sum())
@@ -42,9 +44,9 @@ def train_stack(steps: int, clip: float = 0.0, alive: torch.Tensor | None = None
     return {n: p.detach().clone() for n, p in module.named_parameters()}
 
 
-def train_torch(model: int, steps: int, clip: float = 0.0) -> dict[str, torch.Tensor]:
+def train_torch(model: int, steps: int, clip: float = 0.0, rectified: bool = True) -> dict[str, torch.Tensor]:
     module = Stack({n: v[model : model + 1] for n, v in start().items()})
-    optimiser = torch.optim.RAdam(module.parameters(), lr=RATES[model])
+    optimiser = (torch.optim.RAdam if rectified else torch.optim.Adam)(module.parameters(), lr=RATES[model])
     for _ in range(steps):
         optimiser.zero_grad()
         losses(module.W, module.h).sum().backward()
@@ -56,10 +58,11 @@ def train_torch(model: int, steps: int, clip: float = 0.0) -> dict[str, torch.Te
 
 @pytest.mark.parametrize("steps", [1, 5, 6, 40])  # the rectified form begins at step 6
 @pytest.mark.parametrize("clip", [0.0, 0.5])
-def test_equals_torch_radam_for_each_model(steps: int, clip: float) -> None:
-    found = train_stack(steps, clip)
+@pytest.mark.parametrize("rectified", [True, False])
+def test_equals_torch_for_each_model(steps: int, clip: float, rectified: bool) -> None:
+    found = train_stack(steps, clip, rectified=rectified)
     for model in range(3):
-        expected = train_torch(model, steps, clip)
+        expected = train_torch(model, steps, clip, rectified)
         for name in ("W", "h"):
             torch.testing.assert_close(found[name][model], expected[name][0], rtol=1e-12, atol=1e-12)
 
@@ -74,7 +77,7 @@ def test_a_model_that_is_not_alive_stays_bit_for_bit_and_the_others_do_not_notic
 def test_a_gradient_that_is_not_finite_does_not_reach_the_parameters() -> None:
     module = Stack(start())
     stack = ParameterStack(module.named_parameters())
-    optimiser = StackedRAdam(stack, clip=1.0)
+    optimiser = StackedAdam(stack, clip=1.0)
     before = stack.values.clone()
     stack.gradients.fill_(1.0)
     stack.gradients[1, 3] = torch.nan
