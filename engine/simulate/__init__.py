@@ -9,6 +9,7 @@ from neurorbit.engine.simulate.chaotic import (
     System,
 )
 from neurorbit.engine.simulate.orbits import SYSTEMS, lorenz63, lorenz96, rossler, simulate
+from neurorbit.engine.simulate.planted_sequences import Planted, plant_sequences
 from neurorbit.engine.simulate.runge_kutta import integrate, runge_kutta_step
 
 __all__ = [
@@ -17,11 +18,13 @@ __all__ = [
     "SYSTEMS",
     "Lorenz63",
     "Lorenz96",
+    "Planted",
     "Rossler",
     "System",
     "integrate",
     "lorenz63",
     "lorenz96",
+    "plant_sequences",
     "rossler",
     "runge_kutta_step",
     "simulate",
