@@ -36,7 +36,8 @@ def main(arguments: list[str], prog: str) -> int:
     command = parse(EvaluateCommand, arguments, prog)
 
     from neurorbit.engine.models.plrnn.fitted import evaluate_runs, load
-    from neurorbit.engine.models.plrnn.fitting import DataSource, find_device
+    from neurorbit.engine.models.plrnn.fitting import DataSource
+    from neurorbit.engine.training.device import find_device
 
     fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
     series = DataSource(command.data, command.key, command.inputs_key).read()

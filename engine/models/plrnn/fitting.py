@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from neurorbit.engine.analysis import estimate_forcing_interval
 from neurorbit.engine.data import Standardiser, TimeSeries, read_time_series
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
 from neurorbit.engine.models.plrnn.fitted import FittedPlrnn, build, read_config
 from neurorbit.engine.models.plrnn.members import members, shapes
 from neurorbit.engine.models.plrnn.objective import PlrnnObjective
+from neurorbit.engine.training.device import find_device
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.loop import Outcome, Status, Trainer
 from neurorbit.engine.training.progress import Reporter
@@ -171,15 +170,6 @@ def _run(trainers: list[tuple[Trainer, PlrnnConfig]], prepared: _Prepared) -> Fi
         if outcomes[-1].status == "stopped":
             break
     return Fit(outcomes, fitted)
-
-
-def find_device(name: str) -> torch.device:
-    """cpu or cuda; auto is cuda when there is one; RuntimeError when cuda is asked for and missing."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device: cuda was asked for, but torch finds no CUDA device: use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _resolved(config: PlrnnConfig, series: TimeSeries) -> PlrnnConfig:
