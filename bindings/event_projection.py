@@ -1,0 +1,161 @@
+"""Public functions for responses of spatiotemporal filters to a recording: pack_events and event_projection."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurorbit.bindings.dispatch import backend_for, load
+from neurorbit.bindings.packed_events import PackedEvents, check_packed, pack_events
+from neurorbit.bindings.validation import check_tensors
+from neurorbit.kernels.event_projection.spec import SPEC
+
+__all__ = ["EventProjection", "PackedEvents", "event_projection", "pack_events"]
+
+_NAMES = SPEC.argument_names
+_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
+_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
+_LIBRARY.define(f"event_projection({_TENSORS}, int n_bins, int padding, str backend) -> Tensor")
+_LIBRARY.define(
+    f"event_projection_backward(Tensor do, {_TENSORS}, int n_bins, int padding, str backend, bool[] needs) -> Tensor[]"
+)
+
+
+class EventProjection(NamedTuple):
+    """Responses of the filters: o [E, K, T']."""
+
+    o: Tensor
+
+
+def _forward(*inputs):
+    arguments, (n_bins, padding, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    name = backend_for(SPEC.name, inputs[0].device.type, backend or None)
+    (o,), _ = load(SPEC.name, name).forward(*arguments, n_bins=n_bins, padding=padding)
+    return o
+
+
+def _backward(do, *inputs):
+    arguments, (n_bins, padding, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    name = backend_for(SPEC.name, do.device.type, backend or None)
+    wanted = tuple(n for n, need in zip(SPEC.differentiable, needs, strict=True) if need)
+    saved = dict(zip(_NAMES, arguments, strict=True), wanted=wanted, n_bins=n_bins, padding=padding)
+    grads = load(SPEC.name, name).backward(saved, {"o": do})
+    return [grads[n] for n in wanted]
+
+
+def _forward_fake(*inputs):
+    w, n_bins, padding = inputs[0], inputs[-3], inputs[-2]
+    return w.new_empty(w.shape[0], w.shape[1], n_bins + 2 * padding - w.shape[3] + 1)
+
+
+def _backward_fake(do, *inputs):
+    leaves = [x for x, a in zip(inputs, SPEC.arguments, strict=False) if a.gradient]
+    return [x.new_empty(x.shape) for x, need in zip(leaves, inputs[-1], strict=True) if need]
+
+
+class _Projection(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *inputs):
+        with torch._C._AutoDispatchBelowAutograd():
+            o = torch.ops.neurorbit.event_projection(*inputs)
+        ctx.options = inputs[len(_NAMES) :]
+        ctx.save_for_backward(*inputs[: len(_NAMES)])
+        return o
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, do):
+        needs = [ctx.needs_input_grad[i] for i, a in enumerate(SPEC.arguments) if a.gradient]
+        found = iter(torch.ops.neurorbit.event_projection_backward(do, *ctx.saved_tensors, *ctx.options, needs))
+        return tuple(next(found) if need else None for need in ctx.needs_input_grad)
+
+
+def _forward_autograd(*inputs):
+    return _Projection.apply(*inputs)
+
+
+for _device in ("CPU", "CUDA"):
+    _LIBRARY.impl("event_projection", _forward, _device)
+    _LIBRARY.impl("event_projection_backward", _backward, _device)
+_LIBRARY.impl("event_projection", _forward_autograd, "Autograd")
+torch.library.register_fake("neurorbit::event_projection", _forward_fake, lib=_LIBRARY)
+torch.library.register_fake("neurorbit::event_projection_backward", _backward_fake, lib=_LIBRARY)
+
+
+def _check_dense(w: Tensor, x: Tensor) -> int:
+    E, _, N, _ = w.shape
+    if x.ndim != 3 or x.shape[0] not in (1, E) or x.shape[1] != N:
+        raise ValueError(f"x: expected [E={E} or 1, N={N}, T] as w, got {list(x.shape)}")
+    return x.shape[2]
+
+
+def _check_window(w: Tensor, n_bins: int, padding: int) -> None:
+    if isinstance(padding, bool) or not isinstance(padding, int):
+        raise TypeError(f"padding: expected a whole number of bins, got {type(padding).__name__}")
+    if padding < 0:
+        raise ValueError(f"padding: expected >= 0 bins, got {padding}")
+    if w.shape[3] > n_bins + 2 * padding:
+        raise ValueError(
+            f"w: filters of W={w.shape[3]} bins do not fit into T + 2 padding = {n_bins + 2 * padding} bins: "
+            "use shorter filters or more padding"
+        )
+
+
+def event_projection(
+    w: Tensor,
+    events: PackedEvents | None = None,
+    x: Tensor | None = None,
+    *,
+    padding: int = 0,
+    backend: str | None = None,
+) -> EventProjection:
+    """Responses of E models with K spatiotemporal filters each to one recording, or to one recording per model.
+
+    The response is ``o[e, k, t] = sum_n sum_lag w[e, k, n, lag] X[n, t - P + lag]`` with P = `padding` and X zero outside
+    the recording: o[t] looks at the bins t - P .. t - P + W - 1. X is given as events, where each event adds one row of a
+    filter (the cost is events x W x K, and nothing of size N x T is ever made), or as a dense real-valued matrix.
+
+    Args:
+        w: filters, [E, K, N, W], float32 or float64; lags in bins.
+        events: counts per bin from `pack_events`, on w's device: one recording that all models share, or one per model.
+            Its values (order, ranges) were checked by `pack_events`; here its shapes are.
+        x: dense recording instead of events, [E or 1, N, T], w's dtype. Exactly one of events and x is given.
+        padding: P, bins of silence on either side.
+        backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
+
+    Returns:
+        EventProjection(o [E, K, T + 2 P - W + 1]).
+
+    Raises:
+        ValueError: shapes, ranges, devices; both or neither of events and x; filters longer than T + 2 P.
+        TypeError: types and dtypes. RuntimeError: the named backend is not installed.
+
+    Differentiable once in w and in x. A block of a long recording is the same call with its times shifted, padding 0 and
+    W - 1 further bins: its responses are those of the whole.
+    Source: Koshkin and Fukai, ICML 2024 (arXiv 2402.01130), who convolve the dense matrix.
+    """
+    if not isinstance(w, Tensor):
+        raise TypeError(f"w: expected a tensor, got {type(w).__name__}")
+    if w.ndim != 4 or 0 in w.shape:
+        raise ValueError(f"w: expected [E, K, N, W], none of them 0, got {list(w.shape)}")
+    if (events is None) == (x is None):
+        raise ValueError("events, x: expected exactly one of them, got " + ("neither" if x is None else "both"))
+    values: dict[str, Any] = dict.fromkeys(_NAMES)
+    values |= {"w": w, "x": x}
+    if events is not None:
+        check_packed(events)
+        values |= {n: getattr(events, n) for n in PackedEvents._fields if n in values}
+    check_tensors(SPEC, values)
+    if events is not None:
+        recordings = events.starts.numel() - 1
+        if events.n_neurons != w.shape[2]:
+            raise ValueError(f"w: expected N={events.n_neurons} neurons as in events, got {list(w.shape)}")
+        if recordings not in (1, w.shape[0]):
+            raise ValueError(f"events: expected 1 or E={w.shape[0]} recordings, got {recordings}")
+    n_bins = _check_dense(w, x) if x is not None else events.n_bins  # type: ignore[union-attr]
+    _check_window(w, n_bins, padding)
+    if backend == "reference":
+        return EventProjection(*load(SPEC.name, backend).forward(**values, n_bins=n_bins, padding=padding))
+    return EventProjection(torch.ops.neurorbit.event_projection(*values.values(), n_bins, padding, backend or ""))
