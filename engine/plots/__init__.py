@@ -1,5 +1,22 @@
-"""Figures of reconstructions and self-contained reports: arrays or tensors in, matplotlib Figure objects out."""
+"""Figures and self-contained reports: arrays or tensors in, matplotlib Figure objects out."""
 
+from neurorbit.engine.plots.convseq_arguments import SequenceTruth
+from neurorbit.engine.plots.convseq_f1 import f1_table
+from neurorbit.engine.plots.convseq_filters import filters, order_recovered, participation
+from neurorbit.engine.plots.convseq_histogram import response_histogram
+from neurorbit.engine.plots.convseq_losses import loss_terms
+from neurorbit.engine.plots.convseq_position import (
+    PositionTuning,
+    detections_over_position,
+    position_tuning,
+    running_direction,
+)
+from neurorbit.engine.plots.convseq_raster import aligned_average, sorted_raster
+from neurorbit.engine.plots.convseq_report import sequence_sections, write_sequence_report
+from neurorbit.engine.plots.convseq_responses import responses
+from neurorbit.engine.plots.convseq_results import SequenceResults, sequence_figures
+from neurorbit.engine.plots.convseq_stages import Snapshots, stages
+from neurorbit.engine.plots.convseq_video import write_video
 from neurorbit.engine.plots.ensemble import measure_distributions
 from neurorbit.engine.plots.exponents import lyapunov_exponents
 from neurorbit.engine.plots.fixed_points import FixedPointSet, fixed_points_in_plane
@@ -11,20 +28,41 @@ from neurorbit.engine.plots.training import training_curves
 
 __all__ = [
     "FixedPointSet",
+    "PositionTuning",
     "Section",
+    "SequenceResults",
+    "SequenceTruth",
+    "Snapshots",
+    "aligned_average",
     "attractor_gallery",
     "attractors",
+    "detections_over_position",
+    "f1_table",
+    "filters",
     "fixed_points_in_plane",
+    "loss_terms",
     "lyapunov_exponents",
     "measure_distributions",
     "measures_table",
+    "order_recovered",
+    "participation",
     "plrnn_figures",
     "png_bytes",
+    "position_tuning",
     "power_spectra",
+    "response_histogram",
+    "responses",
+    "running_direction",
     "save_figures",
+    "sequence_figures",
+    "sequence_sections",
+    "sorted_raster",
+    "stages",
     "time_series",
     "training_curves",
     "typical_run",
     "write_plrnn_report",
     "write_report",
+    "write_sequence_report",
+    "write_video",
 ]
