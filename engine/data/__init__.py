@@ -1,21 +1,29 @@
 """Observations in: reading, checking, standardising, drawing windows; orbits and events out."""
 
 from neurorbit.engine.data.dense_recording import DenseRecording
+from neurorbit.engine.data.event_blocks import EventBlocks, open_event_blocks
 from neurorbit.engine.data.read import read_time_series
+from neurorbit.engine.data.read_spikes import read_spike_events
 from neurorbit.engine.data.spike_events import SpikeEvents
 from neurorbit.engine.data.standardiser import Standardiser
 from neurorbit.engine.data.time_series import TimeSeries
 from neurorbit.engine.data.windows import Windows, WindowSampler
 from neurorbit.engine.data.write import check_orbit_path, write_orbits
+from neurorbit.engine.data.write_spikes import check_spike_path, write_spike_events
 
 __all__ = [
     "DenseRecording",
+    "EventBlocks",
     "SpikeEvents",
     "Standardiser",
     "TimeSeries",
     "WindowSampler",
     "Windows",
     "check_orbit_path",
+    "check_spike_path",
+    "open_event_blocks",
+    "read_spike_events",
     "read_time_series",
     "write_orbits",
+    "write_spike_events",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurorbit.engine.data.event_checks import bin_width, plain_array
+from neurorbit.engine.data.event_checks import bin_width, finite_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +57,3 @@ class DenseRecording:
         digest = hashlib.sha256(f"neurorbit dense {self.n_neurons} {self.n_bins}\n".encode())
         digest.update(np.ascontiguousarray(self.x, dtype="<f4").data)
         return digest.hexdigest()
-
-
-def finite_matrix(name: str, x: Any) -> np.ndarray:
-    """x [N, T], finite real numbers; ValueError says where they are not."""
-    values = plain_array(name, x)
-    if values.ndim != 2:
-        raise ValueError(f"{name}: expected [N, T], got {list(values.shape)}")
-    if values.size == 0:
-        raise ValueError(f"{name}: expected [N, T], got {list(values.shape)}: it is empty")
-    if values.dtype.kind == "f":
-        bad = ~np.isfinite(values)
-        if bad.any():
-            neuron, t = np.unravel_index(int(bad.argmax()), values.shape)
-            raise ValueError(
-                f"{name}: {values[neuron, t]} at neuron {neuron}, bin {t}; fill gaps with 0 or cut those bins out"
-            )
-    return values

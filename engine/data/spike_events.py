@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from neurorbit.engine.data.dense_recording import finite_matrix
-from neurorbit.engine.data.event_checks import LARGEST, bin_width, bins_of, plain_array, size_of, whole_numbers, within
+from neurorbit.engine.data.event_arrays import Fingerprint, frozen, merged, nonzero_counts
+from neurorbit.engine.data.event_checks import bin_width, bins_of, seconds_of, size_of, time_bins, whole_numbers, within
 
 if TYPE_CHECKING:
     from neurorbit.bindings.event_projection import PackedEvents
@@ -33,25 +32,11 @@ class SpikeEvents:
     @classmethod
     def from_dense(cls, x: Any, *, bin_s: float | None = None, name: str = "recording") -> SpikeEvents:
         """The non-zero elements of counts x [N, T]: integers, booleans, or floats that are whole."""
-        values = finite_matrix(name, x)
-        if max(values.shape) > LARGEST:
-            raise ValueError(f"{name}: expected less than 2**31 neurons and bins, got {list(values.shape)}")
-        times, neurons = np.nonzero(values.T)
-        counts = values[neurons, times]
-        bad = (counts < 0) | (counts > LARGEST)
-        if values.dtype.kind == "f":
-            bad |= counts != np.rint(counts)
-        if bad.any():
-            at = int(bad.argmax())
-            raise ValueError(
-                f"{name}: expected counts 0, 1, .., got {counts[at]:g} at neuron {neurons[at]}, bin {times[at]}; "
-                "real-valued activity is a DenseRecording"
-            )
-        if len(counts) == 0:
-            raise ValueError(f"{name}: {values.shape[0]} neurons x {values.shape[1]} bins without a single spike")
-        N, T = values.shape
-        width = bin_width(f"{name}[bin_s]", bin_s)
-        return cls(_frozen(neurons), _frozen(times), _frozen(counts), N, T, width, name)
+        events = nonzero_counts(name, x)
+        N, T = np.shape(x)
+        if len(events[0]) == 0:
+            raise ValueError(f"{name}: {N} neurons x {T} bins without a single spike")
+        return cls(*events, N, T, bin_width(f"{name}[bin_s]", bin_s), name)
 
     @classmethod
     def from_events(
@@ -74,7 +59,7 @@ class SpikeEvents:
         """
         width = bin_width(f"{name}[bin_s]", bin_s)
         who = whole_numbers(f"{name}[neurons]", neurons, "neuron numbers")
-        when = _bins(f"{name}[times]", times, width)
+        when = time_bins(f"{name}[times]", times, width)
         many = np.ones_like(who) if counts is None else whole_numbers(f"{name}[counts]", counts, "counts")
         for word, x in (("times", when), ("counts", many)):
             if len(x) != len(who):
@@ -88,7 +73,7 @@ class SpikeEvents:
         within(f"{name}[times]", when, T, "T", "raise n_bins, or leave out spikes outside the recording")
         if not (many > 0).any():
             raise ValueError(f"{name}: holds no spike")
-        return cls(*_merged(who, when, many, N, name), N, T, width, name)
+        return cls(*merged(who, when, many, N, name), N, T, width, name)
 
     @classmethod
     def from_timestamps(
@@ -113,7 +98,7 @@ class SpikeEvents:
             raise ValueError(f"{name}: expected at least one neuron, got none")
         if stop_s is not None and not stop_s > start_s:
             raise ValueError(f"{name}: expected stop_s above start_s={start_s:g}, got {stop_s:g}")
-        found = [_seconds(f"{name}[{label}]", t) for label, t in labelled]
+        found = [seconds_of(f"{name}[{label}]", t) for label, t in labelled]
         for (label, _), t in zip(labelled, found, strict=True):
             late = t > stop_s if stop_s is not None else np.zeros(len(t), bool)
             if (outside := late | (t < start_s)).any():
@@ -166,7 +151,7 @@ class SpikeEvents:
         if t1 <= t0:
             raise ValueError(f"t1: expected more than t0={t0}, got {t1}")
         a, b = np.searchsorted(self.times, (t0, t1))
-        times = _frozen(self.times[a:b].astype(np.int64) - t0)
+        times = frozen(self.times[a:b].astype(np.int64) - t0)
         return replace(self, neurons=self.neurons[a:b], times=times, counts=self.counts[a:b], n_bins=t1 - t0)
 
     def packed(self, device: torch.device | str | None = None) -> PackedEvents:
@@ -178,9 +163,7 @@ class SpikeEvents:
 
     def fingerprint(self) -> str:
         """sha256 of the events and the size of the recording; neither bin_s nor the name takes part."""
-        return fingerprint_of(self.n_neurons, self.n_bins, *(
-            hashlib.sha256(np.ascontiguousarray(x, dtype="<i4").data) for x in (self.neurons, self.times, self.counts)
-        ))  # fmt: skip
+        return Fingerprint().add(self.neurons, self.times, self.counts).hexdigest(self.n_neurons, self.n_bins)
 
     @cached_property
     def _by_neuron(self) -> tuple[np.ndarray, np.ndarray]:
@@ -214,58 +197,12 @@ class SpikeEvents:
         if J and counts.min() != counts.max():
             counts = counts[np.argsort(owner + 0.5 * generator.random(J), kind="stable")]
         place = np.argsort(moved * self.n_neurons + owner, kind="stable")
-        return replace(self, neurons=_frozen(owner[place]), times=_frozen(moved[place]), counts=_frozen(counts[place]))
+        return replace(self, neurons=frozen(owner[place]), times=frozen(moved[place]), counts=frozen(counts[place]))
 
     def permuted(self, order: np.ndarray) -> SpikeEvents:
         """Neuron order[i] of this recording becomes neuron i."""
         if not np.array_equal(np.sort(order), np.arange(self.n_neurons)):
             raise ValueError(f"order: expected each of 0 .. N - 1 = {self.n_neurons - 1} once")
         place = np.argsort(order)
-        who, when, many = _merged(place[self.neurons], self.times, self.counts, self.n_neurons, self.name)
+        who, when, many = merged(place[self.neurons], self.times, self.counts, self.n_neurons, self.name)
         return replace(self, neurons=who, times=when, counts=many)
-
-
-def fingerprint_of(n_neurons: int, n_bins: int, *parts: Any) -> str:
-    """From the sha256 objects of neurons, times and counts, each int32 little-endian."""
-    words = " ".join(part.hexdigest() for part in parts)
-    return hashlib.sha256(f"neurorbit events {n_neurons} {n_bins} {words}\n".encode()).hexdigest()
-
-
-def _bins(name: str, times: Any, bin_s: float | None) -> np.ndarray:
-    values = plain_array(name, times)
-    if values.dtype.kind != "f" or values.size == 0:
-        return whole_numbers(name, values, "bins")
-    if bin_s is None:
-        raise ValueError(f"{name}: floats are seconds and need a bin width; give bin_s, or integers for bins")
-    return bins_of(name, _seconds(name, values), bin_s)
-
-
-def _seconds(name: str, times: Any) -> np.ndarray:
-    values = np.atleast_1d(plain_array(name, times))
-    if values.ndim != 1:
-        raise ValueError(f"{name}: expected times [J], got {list(values.shape)}")
-    return values.astype(np.float64)
-
-
-def _merged(
-    neurons: np.ndarray, times: np.ndarray, counts: np.ndarray, n_neurons: int, name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sorted by time, then neuron; counts of the same neuron and bin added up, zeros left out."""
-    key = times.astype(np.int64) * n_neurons + neurons
-    if (key[1:] <= key[:-1]).any():
-        order = np.argsort(key, kind="stable")
-        key, counts = key[order], counts[order]
-        first = np.flatnonzero(np.diff(key, prepend=-1))
-        key, counts = key[first], np.add.reduceat(counts, first, dtype=np.int64)
-    if (counts > LARGEST).any():
-        raise ValueError(f"{name}[counts]: more than 2**31 - 1 spikes of one neuron in one bin")
-    kept = counts > 0
-    key, counts = (key, counts) if kept.all() else (key[kept], counts[kept])
-    return _frozen(key % n_neurons), _frozen(key // n_neurons), _frozen(counts)
-
-
-def _frozen(x: np.ndarray) -> np.ndarray:
-    """A copy as int32 that nobody changes."""
-    y = np.array(x, dtype=np.int32)
-    y.flags.writeable = False
-    return y

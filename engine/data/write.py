@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
+
+from neurorbit.engine.whole_files import write_atomically
 
 
 def write_orbits(path: str | os.PathLike[str], x: ArrayLike | Tensor) -> Path:
@@ -26,28 +29,22 @@ def write_orbits(path: str | os.PathLike[str], x: ArrayLike | Tensor) -> Path:
     path = check_orbit_path(path, n_orbits=len(values) if values.ndim == 3 else 1)
     if values.ndim == 3 and path.suffix.lower() == ".csv":
         values = values[0]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        _WRITERS[path.suffix.lower()](part, values)
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else " ".join(str(error).split())
-        raise OSError(f"{path}: could not be written ({reason}); free space or choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_atomically(path, _WRITERS[path.suffix.lower()](values))
 
 
 def check_orbit_path(path: str | os.PathLike[str], n_orbits: int = 1) -> Path:
     """The path, or an error that says why `write_orbits` could not write there; asks before the work is done."""
-    path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise ValueError(f"{path}: expected a name that ends in one of {', '.join(_WRITERS)}")
+    path = check_writable(path, _WRITERS)
     if path.suffix.lower() == ".csv" and n_orbits > 1:
         raise ValueError(f"{path}: a .csv file holds one orbit, got {n_orbits}; write .npy, .npz or .h5")
+    return path
+
+
+def check_writable(path: str | os.PathLike[str], suffixes: Iterable[str]) -> Path:
+    """The path of a file that can be written and has one of the endings."""
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: expected a name that ends in one of {', '.join(suffixes)}")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; name a file in it")
     if not path.parent.is_dir():
@@ -57,32 +54,40 @@ def check_orbit_path(path: str | os.PathLike[str], n_orbits: int = 1) -> Path:
     return path
 
 
-def _write_npy(path: Path, x: np.ndarray) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, x, allow_pickle=False)
+def _npy(x: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, x, allow_pickle=False)
+    return stream.getvalue()
 
 
-def _write_npz(path: Path, x: np.ndarray) -> None:
-    with path.open("wb") as stream:
-        np.savez(stream, x=x)
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """A .npz file of these arrays."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
 
 
-def _write_hdf5(path: Path, x: np.ndarray) -> None:
-    with h5py.File(path, "w") as file:
-        file["x"] = x
+def hdf5_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """An HDF5 file of these arrays, texts as texts."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for key, x in arrays.items():
+            file[key] = str(x) if x.dtype.kind == "U" else x
+    return stream.getvalue()
 
 
-def _write_csv(path: Path, x: np.ndarray) -> None:
+def _csv(x: np.ndarray) -> bytes:
     digits = "%.9g" if x.dtype == np.float32 else "%.17g"  # enough to read the same number back
     header = ",".join(f"x{i + 1}" for i in range(x.shape[1]))
-    with path.open("w", encoding="utf-8") as stream:
-        np.savetxt(stream, x, fmt=digits, delimiter=",", header=header, comments="")
+    stream = io.StringIO()
+    np.savetxt(stream, x, fmt=digits, delimiter=",", header=header, comments="")
+    return stream.getvalue().encode("utf-8")
 
 
-_WRITERS: dict[str, Callable[[Path, np.ndarray], None]] = {
-    ".npy": _write_npy,
-    ".npz": _write_npz,
-    ".h5": _write_hdf5,
-    ".hdf5": _write_hdf5,
-    ".csv": _write_csv,
+_WRITERS: dict[str, Callable[[np.ndarray], bytes]] = {
+    ".npy": _npy,
+    ".npz": lambda x: npz_bytes({"x": x}),
+    ".h5": lambda x: hdf5_bytes({"x": x}),
+    ".hdf5": lambda x: hdf5_bytes({"x": x}),
+    ".csv": _csv,
 }
