@@ -1,0 +1,1 @@
+"""convSeq: repeating spike sequences found by optimised filters."""
