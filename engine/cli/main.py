@@ -10,6 +10,7 @@ COMMANDS = {
     "plrnn resume": ("plrnn_resume", "continue a stopped fit"),
     "plrnn evaluate": ("plrnn_evaluate", "measure fitted runs on test data"),
     "plrnn generate": ("plrnn_generate", "write an orbit of a fitted model to a file"),
+    "convseq simulate": ("convseq_simulate", "write a recording with planted spike sequences, or tuned neurons"),
     "simulate": ("simulate", "write an orbit of a chaotic system to a file"),
     "demo": ("demo", "reconstruct the Lorenz attractor from noisy data, with a table and a report"),
     "info": ("info", "show versions, device, and which backend runs each op"),

@@ -11,6 +11,8 @@ from neurorbit.engine.simulate.chaotic import (
 from neurorbit.engine.simulate.orbits import SYSTEMS, lorenz63, lorenz96, rossler, simulate
 from neurorbit.engine.simulate.planted_sequences import Planted, plant_sequences
 from neurorbit.engine.simulate.runge_kutta import integrate, runge_kutta_step
+from neurorbit.engine.simulate.track_runs import TrackRuns, track_runs
+from neurorbit.engine.simulate.tuning_train import TuningTrain, tuning_train
 
 __all__ = [
     "LORENZ63_LYAPUNOV",
@@ -21,6 +23,8 @@ __all__ = [
     "Planted",
     "Rossler",
     "System",
+    "TrackRuns",
+    "TuningTrain",
     "integrate",
     "lorenz63",
     "lorenz96",
@@ -28,4 +32,6 @@ __all__ = [
     "rossler",
     "runge_kutta_step",
     "simulate",
+    "track_runs",
+    "tuning_train",
 ]

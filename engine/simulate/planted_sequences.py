@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neurorbit.engine.data.spike_events import SpikeEvents
+from neurorbit.engine.simulate.arguments import bin_width_s, number, rate, whole
 
 RATE_HZ = 0.0414  # of the published demo's neurons
 
@@ -65,12 +65,12 @@ def plant_sequences(
             With K sequences the occurrences are theirs in turn, each round in a new random order.
         disjoint: whether no neuron takes part in two sequences.
     """
-    K = _whole("n_sequences", n_sequences, 1)
-    _whole("seqlen", seqlen, 1)
-    _whole("gap_ts", gap_ts, 1)
-    _whole("seed", seed, 0)
-    _number("p_drop", p_drop, 0.0, 1.0, "a probability from 0 to 1")
-    _number("jitter_std", jitter_std, 0.0, 1e6, "a standard deviation in bins, 0 or more")
+    K = whole("n_sequences", n_sequences, 1)
+    whole("seqlen", seqlen, 1)
+    whole("gap_ts", gap_ts, 1)
+    whole("seed", seed, 0)
+    number("p_drop", p_drop, 0.0, 1.0, "a probability from 0 to 1")
+    number("jitter_std", jitter_std, 0.0, 1e6, "a standard deviation in bins, 0 or more")
     generator = np.random.default_rng(seed)
     if background is None:
         hidden = poisson_background(n_neurons, n_bins, rate_hz, bin_s, generator)
@@ -119,10 +119,8 @@ def poisson_background(
     n_neurons: int, n_bins: int, rate_hz: float, bin_s: float, generator: np.random.Generator
 ) -> SpikeEvents:
     """Independent homogeneous Poisson neurons of one rate."""
-    N, T = _whole("n_neurons", n_neurons, 1), _whole("n_bins", n_bins, 1)
-    _number("rate_hz", rate_hz, 0.0, 1e6, "a rate of 0 or more")
-    _number("bin_s", bin_s, 1e-9, 1e9, "a bin width in seconds above 0")
-    J = int(generator.poisson(N * T * rate_hz * bin_s))
+    N, T = whole("n_neurons", n_neurons, 1), whole("n_bins", n_bins, 1)
+    J = int(generator.poisson(N * T * rate(rate_hz) * bin_width_s(bin_s)))
     if J == 0:
         raise ValueError(f"rate_hz: {N} neurons x {T} bins of {bin_s:g} s at {rate_hz:g} Hz gave no spike; raise it")
     who, when = generator.integers(0, N, J), generator.integers(0, T, J)
@@ -165,18 +163,3 @@ def _drop_nearest(kept: np.ndarray, when: np.ndarray, place: int, t: int) -> Non
     nearest = [*left[-1:], *right[:1]]
     if nearest:
         kept[min(nearest, key=lambda j: abs(when[j] - t))] = False
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected {least} or more, got {value}")
-    return int(value)
-
-
-def _number(name: str, value: Any, least: float, most: float, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name}: expected {what}, got {value!r}")
-    if not (math.isfinite(value) and least <= value <= most):
-        raise ValueError(f"{name}: expected {what}, got {value}")
