@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorbit.bindings.dispatch import backend_for, load
-from neurorbit.bindings.packed_events import PackedEvents, check_packed, pack_events
+from neurorbit.bindings.packed_events import LARGEST, PackedEvents, check_packed, pack_events
 from neurorbit.bindings.validation import check_tensors
 from neurorbit.kernels.event_projection.spec import SPEC
 
@@ -96,6 +96,10 @@ def _check_window(w: Tensor, n_bins: int, padding: int) -> None:
         raise TypeError(f"padding: expected a whole number of bins, got {type(padding).__name__}")
     if padding < 0:
         raise ValueError(f"padding: expected >= 0 bins, got {padding}")
+    if n_bins + 2 * padding > LARGEST:
+        raise ValueError(
+            f"padding: expected T + 2 padding <= {LARGEST}, got {n_bins} + 2 x {padding}: use blocks of time"
+        )
     if w.shape[3] > n_bins + 2 * padding:
         raise ValueError(
             f"w: filters of W={w.shape[3]} bins do not fit into T + 2 padding = {n_bins + 2 * padding} bins: "
@@ -113,16 +117,17 @@ def event_projection(
 ) -> EventProjection:
     """Responses of E models with K spatiotemporal filters each to one recording, or to one recording per model.
 
-    The response is ``o[e, k, t] = sum_n sum_lag w[e, k, n, lag] X[n, t - P + lag]`` with P = `padding` and X zero outside
-    the recording: o[t] looks at the bins t - P .. t - P + W - 1. X is given as events, where each event adds one row of a
-    filter (the cost is events x W x K, and nothing of size N x T is ever made), or as a dense real-valued matrix.
+    The response is ``o[e, k, t] = sum_n sum_lag w[e, k, n, lag] X[n, t - P + lag]`` with P = `padding` and X zero
+    outside the recording: o[t] looks at the bins t - P .. t - P + W - 1. X is given as events, where each event adds
+    one row of a filter (the cost is events x W x K, and nothing of size N x T is ever made), or as a dense matrix of
+    real values such as calcium signals.
 
     Args:
         w: filters, [E, K, N, W], float32 or float64; lags in bins.
         events: counts per bin from `pack_events`, on w's device: one recording that all models share, or one per model.
             Its values (order, ranges) were checked by `pack_events`; here its shapes are.
         x: dense recording instead of events, [E or 1, N, T], w's dtype. Exactly one of events and x is given.
-        padding: P, bins of silence on either side.
+        padding: P >= 0, bins of silence on either side.
         backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
 
     Returns:
@@ -132,8 +137,8 @@ def event_projection(
         ValueError: shapes, ranges, devices; both or neither of events and x; filters longer than T + 2 P.
         TypeError: types and dtypes. RuntimeError: the named backend is not installed.
 
-    Differentiable once in w and in x. A block of a long recording is the same call with its times shifted, padding 0 and
-    W - 1 further bins: its responses are those of the whole.
+    Differentiable once in w and in x. A block of a long recording is the same call with its times shifted, padding 0
+    and W - 1 further bins: its responses are those of the whole.
     Source: Koshkin and Fukai, ICML 2024 (arXiv 2402.01130), who convolve the dense matrix.
     """
     if not isinstance(w, Tensor):

@@ -25,7 +25,8 @@ BLOCK = 1024  # bins that one task owns
 SPLIT = 4096  # least events of a piece of one neuron
 PIECES = 256  # at most about this many pieces of one neuron
 SLIDE = 8 * LANES  # results of one pass over a dense row
-CHUNK = 1024  # steps of that pass on one buffer (L1 cache)
+CHUNK = 64  # steps of that pass, summed apart
+RUN = 64  # events summed apart
 
 
 @numba.njit(**JIT)
@@ -41,38 +42,53 @@ def spread(task, tasks, step):
 
 
 @numba.njit(**JIT)
-def sum_filters(y, y0, filters, base, stride, o1, o2, o3, p1, p2, p3, neurons, times, counts, lo, hi):
-    """y = sum over events lo..hi of count x filter row, from where the event's lag begins; four values at once."""
+def sum_filters(y, y0, filters, base, stride, o1, o2, o3, p1, p2, p3, neurons, times, counts, lo, hi, origin):
+    """y = sum over events lo..hi of count x filter row, from where the event's lag begins; four values at once.
+
+    Runs of RUN events, counted from the recording's first, are summed apart: small rounding, and the same bits
+    whatever the tile.
+    """
     zero = splat(y.dtype.type(0))
-    s0, s1, s2, s3 = zero, zero, zero, zero
-    for i in range(lo, hi):
-        at = base + np.int64(neurons[i]) * stride - np.int64(times[i])
-        c = splat(y.dtype.type(counts[i]))
-        s0 = fma(c, load(filters, 0, at), s0)
-        s1 = fma(c, load(filters, 0, at + o1), s1)
-        s2 = fma(c, load(filters, 0, at + o2), s2)
-        s3 = fma(c, load(filters, 0, at + o3), s3)
-    store(y, 0, y0, s0)
-    store(y, 0, y0 + p1, s1)
-    store(y, 0, y0 + p2, s2)
-    store(y, 0, y0 + p3, s3)
+    y_0, y_1, y_2, y_3 = zero, zero, zero, zero
+    while lo < hi:
+        stop = min(hi, lo + RUN - (lo - origin) % RUN)
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for i in range(lo, stop):
+            at = base + np.int64(neurons[i]) * stride - np.int64(times[i])
+            c = splat(y.dtype.type(counts[i]))
+            s0 = fma(c, load(filters, 0, at), s0)
+            s1 = fma(c, load(filters, 0, at + o1), s1)
+            s2 = fma(c, load(filters, 0, at + o2), s2)
+            s3 = fma(c, load(filters, 0, at + o3), s3)
+        y_0, y_1, y_2, y_3 = y_0 + s0, y_1 + s1, y_2 + s2, y_3 + s3
+        lo = stop
+    store(y, 0, y0, y_0)
+    store(y, 0, y0 + p1, y_1)
+    store(y, 0, y0 + p2, y_2)
+    store(y, 0, y0 + p3, y_3)
 
 
 @numba.njit(**JIT)
 def sum_windows(y, source, base, o1, o2, o3, times, counts, lo, hi):
-    """y += sum over events lo..hi of count x window of the source, from base + time; four values at once."""
-    s0, s1, s2, s3 = load(y, 0, 0), load(y, 0, LANES), load(y, 0, 2 * LANES), load(y, 0, 3 * LANES)
-    for i in range(lo, hi):
-        at = base + np.int64(times[i])
-        c = splat(y.dtype.type(counts[i]))
-        s0 = fma(c, load(source, 0, at), s0)
-        s1 = fma(c, load(source, 0, at + o1), s1)
-        s2 = fma(c, load(source, 0, at + o2), s2)
-        s3 = fma(c, load(source, 0, at + o3), s3)
-    store(y, 0, 0, s0)
-    store(y, 0, LANES, s1)
-    store(y, 0, 2 * LANES, s2)
-    store(y, 0, 3 * LANES, s3)
+    """y += sum over events lo..hi of count x window of the source, from base + time; four values at once, in runs."""
+    zero = splat(y.dtype.type(0))
+    y_0, y_1, y_2, y_3 = load(y, 0, 0), load(y, 0, LANES), load(y, 0, 2 * LANES), load(y, 0, 3 * LANES)
+    while lo < hi:
+        stop = min(hi, lo + RUN)
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for i in range(lo, stop):
+            at = base + np.int64(times[i])
+            c = splat(y.dtype.type(counts[i]))
+            s0 = fma(c, load(source, 0, at), s0)
+            s1 = fma(c, load(source, 0, at + o1), s1)
+            s2 = fma(c, load(source, 0, at + o2), s2)
+            s3 = fma(c, load(source, 0, at + o3), s3)
+        y_0, y_1, y_2, y_3 = y_0 + s0, y_1 + s1, y_2 + s2, y_3 + s3
+        lo = stop
+    store(y, 0, 0, y_0)
+    store(y, 0, LANES, y_1)
+    store(y, 0, 2 * LANES, y_2)
+    store(y, 0, 3 * LANES, y_3)
 
 
 @numba.njit(**JIT)
@@ -129,10 +145,10 @@ def forward_tasks(first, last, where, S, neurons, times, counts, starts, like):
                 base = f * N * stride + width + t - P + W - 1
                 if t + width <= t_end:
                     sum_filters(o, f * T_out + t, filters, base, stride, o1, o2, o3, r1 * T_out + c1, r2 * T_out + c2,
-                                r3 * T_out + c3, neurons, times, counts, lo, hi)  # fmt: skip
+                                r3 * T_out + c3, neurons, times, counts, lo, hi, starts[g])  # fmt: skip
                     continue
                 sum_filters(ragged, 0, filters, base, stride, o1, o2, o3, r1 * width + c1, r2 * width + c2,
-                            r3 * width + c3, neurons, times, counts, lo, hi)  # fmt: skip
+                            r3 * width + c3, neurons, times, counts, lo, hi, starts[g])  # fmt: skip
                 for r in range(rows):
                     for i in range(t_end - t):
                         o[0, (f + r) * T_out + t + i] = ragged[0, r * width + i]
@@ -347,7 +363,7 @@ def forward(
 
 
 def _backward_events(saved, do, sizes):
-    G, F, N, W, T_out, P = sizes
+    G, F, N, W, T_out, _ = sizes
     w, J = saved["w"], saved["times_by_neuron"].numel()
     do, times, counts, starts, neuron_starts = contiguous(
         do, saved["times_by_neuron"], saved["counts_by_neuron"], saved["starts"], saved["neuron_starts"]

@@ -30,7 +30,7 @@ EVENTS = tuple(a.name for a in ARGUMENTS if a.integer)
 
 def pack(x: torch.Tensor) -> Arguments:
     """The event arguments of whole-numbered recordings x [R, N, T]; one event per occupied bin."""
-    R, N, T = x.shape
+    N = x.shape[1]
     by_time, by_neuron = x.transpose(1, 2).nonzero(), x.nonzero()
     values = {
         "neurons": by_time[:, 2],
@@ -107,6 +107,7 @@ CASES = (
     _case("one-event", E=1, K=2, N=2, W=33, T=20, padding=16, rate=0.05),
     _case("wide", E=1, K=1, N=3, W=200, T=513, rate=0.3),
     _case("several-tiles", E=2, K=5, N=4, W=130, T=290, shared_data=False, rate=0.1),
+    _case("many-events", E=1, K=2, N=40, W=64, T=200, rate=0.5),
     _case("dense", "x", T=45),
     _case("dense-own-recordings", "x", E=3, K=2, T=45, shared_data=False),
     _case("dense-one-of-each", "x", E=1, K=1, N=1, W=1, T=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -29,9 +30,14 @@ def arguments_of(spec: KernelSpec, case: Case, dtype: torch.dtype, device: str =
     }
 
 
-def kernel_options(case: Case, **changes: Any) -> dict[str, Any]:
+def rules_of(spec: KernelSpec) -> ModuleType:
+    """What is particular to the op's contract: its options, its members, how it is cut in time."""
+    return importlib.import_module(f"rules_{spec.name}")
+
+
+def kernel_options(spec: KernelSpec, case: Case, **changes: Any) -> dict[str, Any]:
     """The options a kernel takes; those that only shape the sample stay behind."""
-    return {name: case.options[name] for name in ("cell", "n_relu", "steps")} | changes
+    return {name: case.options[name] for name in rules_of(spec).OPTIONS} | changes
 
 
 def weights_like(outputs: Mapping[str, Tensor]) -> Outcome:
@@ -64,7 +70,7 @@ def twin(
     outputs, saved = module.forward(**arguments, **options, **launch)
     named = dict(zip(spec.outputs, outputs, strict=True))
     wanted = tuple(n for n in spec.differentiable if arguments[n] is not None)
-    state = {**arguments, "first_step": 0, **options, **saved, "wanted": wanted}
+    state = {**arguments, **rules_of(spec).STATE, **options, **saved, "wanted": wanted}
     grads = module.backward(state, weights_like(named), **launch)
     found = dict(named)
     for name in wanted:
@@ -78,7 +84,7 @@ def check_budget(spec: KernelSpec, case: Case, found: Outcome, dtype: torch.dtyp
 
     float64 has no truth above it: its budget is the float32 definition's error scaled by the two roundings.
     """
-    options = kernel_options(case)
+    options = kernel_options(spec, case)
     truth = definition(spec, arguments_of(spec, case, torch.float64, device), options)
     single = definition(spec, arguments_of(spec, case, torch.float32, device), options)
     if dtype == torch.float64:
@@ -129,33 +135,8 @@ def assert_close(a: Tensor, b: Tensor, name: str) -> None:
     assert a.shape == b.shape and bool(((a - b).abs() <= tolerance).all()), name
 
 
-def _along_time(spec: KernelSpec, arguments: Arguments, first: int, last: int) -> Arguments:
-    part = dict(arguments)
-    for name, axis in spec.time_arguments.items():
-        if part[name] is not None:
-            part[name] = part[name].narrow(axis, first, last - first)
-    if part.get("lengths") is not None:
-        part["lengths"] = (part["lengths"] - first).clamp(0, last - first)
-    return part
-
-
-def check_segments(spec: KernelSpec, module: ModuleType, case: Case, arguments: Arguments, **launch: Any) -> None:
-    """A rollout cut in two, with the state carried over, equals the whole."""
-    T = case.sizes["T"]
-    cut = max(1, T // 2)
-    (whole, end), _ = module.forward(**arguments, **kernel_options(case), **launch)
-    first = _along_time(spec, arguments, 0, cut)
-    (z1, state), _ = module.forward(**first, **kernel_options(case, steps=cut), **launch)
-    parts = [z1]
-    if cut < T:
-        second = _along_time(spec, arguments | {"z0": state}, cut, T)
-        (z2, state), _ = module.forward(**second, **kernel_options(case, steps=T - cut, first_step=cut), **launch)
-        parts.append(z2)
-    assert torch.equal(torch.cat(parts, 2), whole)
-    assert torch.equal(state, end)
-
-
-def _sliced(spec: KernelSpec, arguments: Arguments, letter: str, index: int) -> Arguments:
+def sliced(spec: KernelSpec, arguments: Arguments, letter: str, index: int) -> Arguments:
+    """The member's own part of every argument that has the dim."""
     part = dict(arguments)
     for argument in spec.arguments:
         value = arguments[argument.name]
@@ -168,28 +149,30 @@ def _sliced(spec: KernelSpec, arguments: Arguments, letter: str, index: int) -> 
 def check_one_by_one(
     spec: KernelSpec, module: ModuleType, case: Case, arguments: Arguments, letter: str, **launch: Any
 ) -> None:
-    """A stack along E (or a batch along B) equals its members one by one: states, and gradients of each member."""
-    options = kernel_options(case)
-    outputs, _ = module.forward(**arguments, **options, **launch)
+    """A stack along E (or along another dim of the outputs) equals its members one by one: outputs and gradients."""
+    rules, options = rules_of(spec), kernel_options(spec, case)
+    outputs, saved = module.forward(**arguments, **options, **launch)
     named = dict(zip(spec.outputs, outputs, strict=True))
-    axis = "EB".index(letter)
+    axis = next(iter(spec.outputs.values())).index(letter)
     weights = weights_like(named)
-    wanted = tuple(n for n in ("z0", "A", "W1", "drive") if arguments[n] is not None)
+    wanted = tuple(n for n in rules.COMPARED if arguments[n] is not None)
     sums: dict[str, list[Tensor]] = {n: [] for n in wanted}
     for index in range(case.sizes[letter]):
-        part = _sliced(spec, arguments, letter, index)
-        (z, z_final), saved = module.forward(**part, **options, **launch)
-        assert_close(z, named["z"].narrow(axis, index, 1), "z")
-        assert_close(z_final, named["z_final"].narrow(axis, index, 1), "z_final")
-        state = {**part, "first_step": 0, **options, **saved, "wanted": wanted}
-        alone = module.backward(state, {n: w.narrow(axis, index, 1) for n, w in weights.items()}, **launch)
+        part = rules.member(spec, arguments, letter, index)
+        alone, own = module.forward(**part, **options, **launch)
+        for name, value in zip(spec.outputs, alone, strict=True):
+            assert_close(value, named[name].narrow(axis, index, 1), name)
+        state = {**part, **rules.STATE, **options, **own, "wanted": wanted}
+        grads = module.backward(state, {n: w.narrow(axis, index, 1) for n, w in weights.items()}, **launch)
         for name in wanted:
-            sums[name].append(alone[name])
-    state = {**arguments, "first_step": 0, **options, "z": named["z"], "wanted": wanted}
+            sums[name].append(grads[name])
+    state = {**arguments, **rules.STATE, **options, **saved, "wanted": wanted}
     together = module.backward(state, weights, **launch)
     for name in wanted:
         dims = next(a.dims for a in spec.arguments if a.name == name)
-        whole = torch.cat(sums[name], axis) if any(d[0] == letter for d in dims) else torch.stack(sums[name]).sum(0)
+        at = next((i for i, d in enumerate(dims) if d[0] == letter), None)
+        apart = at is not None and arguments[name].shape[at] == len(sums[name])
+        whole = torch.cat(sums[name], at) if apart else torch.stack(sums[name]).sum(0)
         assert_close(together[name], whole, f"d{name}")
 
 
@@ -198,28 +181,30 @@ def check_all(
 ) -> None:
     """The whole contract of one backend on one case."""
     arguments = arguments_of(spec, case, dtype, device)
-    options = kernel_options(case)
+    options = kernel_options(spec, case)
     with memory_full_of_nan():
         found = twin(spec, module, arguments, options, **launch)
     check_budget(spec, case, found, dtype, device)
     assert_identical(found, twin(spec, module, arguments, options, **launch))
     strided = {n: inside_larger(v) if isinstance(v, Tensor) else v for n, v in arguments.items()}
     assert_identical(found, twin(spec, module, strided, options, **launch))
-    check_segments(spec, module, case, arguments, **launch)
-    check_one_by_one(spec, module, case, arguments, "E", **launch)
-    check_one_by_one(spec, module, case, arguments, "B", **launch)
+    rules_of(spec).check_segments(spec, module, case, arguments, **launch)
+    for letter in rules_of(spec).MEMBERS:
+        check_one_by_one(spec, module, case, arguments, letter, **launch)
 
 
 Change = Callable[[Outcome], Outcome]
 
 
-def planted(module: ModuleType, *, outputs: Change | None = None, grads: Change | None = None) -> ModuleType:
+def planted(
+    spec: KernelSpec, module: ModuleType, *, outputs: Change | None = None, grads: Change | None = None
+) -> ModuleType:
     """The module with a bug: what it returns is changed on the way out."""
     fake = ModuleType(f"{module.__name__}_planted")
 
     def forward(*args: Any, **kwargs: Any) -> tuple[tuple[Tensor, ...], Outcome]:
-        (z, z_final), saved = module.forward(*args, **kwargs)
-        named = {"z": z, "z_final": z_final}
+        found, saved = module.forward(*args, **kwargs)
+        named = dict(zip(spec.outputs, found, strict=True))
         return tuple((outputs(named) if outputs else named).values()), saved
 
     def backward(*args: Any, **kwargs: Any) -> Outcome:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+
 import contract
 import pytest
 import torch
 
 from neurorbit.bindings.dispatch import load
 from neurorbit.kernels import KERNELS
-from neurorbit.kernels.rollout_plrnn.spec import SPEC
 
 DTYPES = (torch.float32, torch.float64)
-
-
-def specs():
-    import importlib
-
-    return [importlib.import_module(f"neurorbit.kernels.{op}.spec").SPEC for op in KERNELS]
-
-
-CASES = [pytest.param(spec, case, id=f"{spec.name}-{case.name}") for spec in specs() for case in spec.cases]
+SPECS = {op: importlib.import_module(f"neurorbit.kernels.{op}.spec").SPEC for op in KERNELS}
+CASES = [pytest.param(spec, case, id=f"{spec.name}-{case.name}") for spec in SPECS.values() for case in spec.cases]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "float64"))
@@ -48,59 +42,91 @@ def _row_not_written(z):
 
 
 PLANTED = {
-    "wrong sign": {"grads": _changed("W2", lambda g: -g)},
-    "a row not written": {"outputs": _changed("z", _row_not_written)},
-    "time shifted by one": {"outputs": _changed("z", lambda z: z.roll(1, 2))},
-    "gradient x 1.01": {"grads": _changed("A", lambda g: 1.01 * g)},
-    "gradient of the forcing signal lost": {"grads": _changed("z_hat", torch.zeros_like)},
-    "final state before forcing": {"outputs": lambda o: o | {"z_final": o["z"][:, :, -1].clone()}},
+    ("rollout_plrnn", "shallow-forced"): {
+        "wrong sign": {"grads": _changed("W2", lambda g: -g)},
+        "a row not written": {"outputs": _changed("z", _row_not_written)},
+        "time shifted by one": {"outputs": _changed("z", lambda z: z.roll(1, 2))},
+        "gradient x 1.01": {"grads": _changed("A", lambda g: 1.01 * g)},
+        "gradient of the forcing signal lost": {"grads": _changed("z_hat", torch.zeros_like)},
+        "final state before forcing": {"outputs": lambda o: o | {"z_final": o["z"][:, :, -1].clone()}},
+    },
+    ("event_projection", "several-tiles"): {
+        "wrong sign": {"grads": _changed("w", lambda g: -g)},
+        "a row not written": {"outputs": _changed("o", _row_not_written)},
+        "time shifted by one": {"outputs": _changed("o", lambda o: o.roll(1, 2))},
+        "lags backwards": {"grads": _changed("w", lambda g: g.flip(3))},
+        "gradient x 1.01": {"grads": _changed("w", lambda g: 1.01 * g)},
+        "recordings exchanged": {"outputs": _changed("o", lambda o: o.flip(0))},
+        "filters exchanged": {"grads": _changed("w", lambda g: g.flip(1))},
+    },
+    ("event_projection", "dense"): {
+        "gradient of the recording lost": {"grads": _changed("x", torch.zeros_like)},
+        "gradient of the recording shifted": {"grads": _changed("x", lambda g: g.roll(1, 2))},
+    },
 }
+BUGS = [(op, case, bug) for (op, case), bugs in PLANTED.items() for bug in bugs]
 
 
-@pytest.mark.parametrize("bug", PLANTED)
-def test_harness_sees_a_planted(bug):
-    case = next(c for c in SPEC.cases if c.name == "shallow-forced")
-    module = load(SPEC.name, "numba")
-    contract.check_all(SPEC, module, case, torch.float32)
+def case_of(op, name):
+    return next(c for c in SPECS[op].cases if c.name == name)
+
+
+@pytest.mark.parametrize(("op", "name", "bug"), BUGS)
+def test_harness_sees_a_planted(op, name, bug):
+    spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
+    contract.check_all(spec, module, case, torch.float32)
     with pytest.raises(AssertionError):
-        contract.check_all(SPEC, contract.planted(module, **PLANTED[bug]), case, torch.float32)
+        contract.check_all(spec, contract.planted(spec, module, **PLANTED[op, name][bug]), case, torch.float32)
 
 
-def test_harness_sees_an_unwritten_element():
-    module = load(SPEC.name, "numba")
-    case = next(c for c in SPEC.cases if c.name == "shallow-free")
+@pytest.mark.parametrize(("op", "name"), [("rollout_plrnn", "shallow-free"), ("event_projection", "shared")])
+def test_harness_sees_an_unwritten_element(op, name):
+    spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
 
-    def forward(z0, *args, **options):
-        (z, z_final), saved = module.forward(z0, *args, **options)
-        fresh = z.new_empty(z.shape)
-        fresh[:, :, :-1] = z[:, :, :-1]
-        return (fresh, z_final), saved
+    def forward(**arguments):
+        (first, *others), saved = module.forward(**arguments)
+        fresh = first.new_empty(first.shape)
+        fresh[:, :, :-1] = first[:, :, :-1]
+        return (fresh, *others), saved
 
-    broken = contract.planted(module)
+    broken = contract.planted(spec, module)
     broken.forward = forward
     with pytest.raises(AssertionError, match="budget"), contract.memory_full_of_nan():
         found = contract.twin(
-            SPEC, broken, contract.arguments_of(SPEC, case, torch.float32), contract.kernel_options(case)
+            spec, broken, contract.arguments_of(spec, case, torch.float32), contract.kernel_options(spec, case)
         )
-        contract.check_budget(SPEC, case, found, torch.float32)
+        contract.check_budget(spec, case, found, torch.float32)
 
 
-def test_harness_sees_a_broken_stack_and_a_broken_cut():
-    module = load(SPEC.name, "numba")
-    case = next(c for c in SPEC.cases if c.name == "sparse-shared")
-    arguments = contract.arguments_of(SPEC, case, torch.float64)
+@pytest.mark.parametrize(("op", "name"), [("rollout_plrnn", "sparse-shared"), ("event_projection", "own-recordings")])
+def test_harness_sees_a_broken_stack(op, name):
+    spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
+    arguments = contract.arguments_of(spec, case, torch.float64)
 
-    def first_model_for_all(*args, **options):
-        (z, z_final), saved = module.forward(*args, **options)
-        return (z[:1].expand_as(z).contiguous(), z_final), saved
+    def first_model_for_all(**options):
+        (first, *others), saved = module.forward(**options)
+        return (first[:1].expand_as(first).contiguous(), *others), saved
 
-    def forgets_the_rhythm(*args, first_step=0, **options):
-        return module.forward(*args, first_step=0, **options)
-
-    broken = contract.planted(module)
+    broken = contract.planted(spec, module)
     broken.forward = first_model_for_all
     with pytest.raises(AssertionError):
-        contract.check_one_by_one(SPEC, broken, case, arguments, "E")
-    broken.forward = forgets_the_rhythm
-    with pytest.raises(AssertionError):
-        contract.check_segments(SPEC, broken, case, arguments)
+        contract.check_one_by_one(spec, broken, case, arguments, "E")
+
+
+def test_harness_sees_a_broken_cut():
+    def forgets_the_rhythm(*args, first_step=0, **options):
+        return load("rollout_plrnn", "numba").forward(*args, first_step=0, **options)
+
+    def forgets_the_halo(*, n_bins, padding, **arguments):
+        found, saved = load("event_projection", "numba").forward(**arguments, n_bins=n_bins, padding=padding)
+        return (found[0] if padding else found[0].roll(1, 2),), saved
+
+    for op, name, forward in (
+        ("rollout_plrnn", "sparse-shared", forgets_the_rhythm),
+        ("event_projection", "shared", forgets_the_halo),
+    ):
+        spec, case = SPECS[op], case_of(op, name)
+        broken = contract.planted(spec, load(op, "numba"))
+        broken.forward = forward
+        with pytest.raises(AssertionError):
+            contract.rules_of(spec).check_segments(spec, broken, case, contract.arguments_of(spec, case, torch.float64))

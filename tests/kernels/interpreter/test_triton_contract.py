@@ -29,7 +29,7 @@ def test_whole_contract(name):
 @pytest.mark.parametrize("case", SPEC.cases, ids=lambda c: c.name)
 def test_values_and_gradients(case):
     dtype = torch.float64 if case.name.endswith("free") else torch.float32
-    arguments, options = contract.arguments_of(SPEC, case, dtype), contract.kernel_options(case)
+    arguments, options = contract.arguments_of(SPEC, case, dtype), contract.kernel_options(SPEC, case)
     contract.check_budget(SPEC, case, contract.twin(SPEC, MODULE, arguments, options), dtype)
 
 
@@ -38,7 +38,7 @@ def test_values_and_gradients(case):
 def test_every_configuration(name, config, monkeypatch):
     monkeypatch.setattr(MODULE, "TILE", 16)
     case = BY_NAME[name]
-    arguments, options = contract.arguments_of(SPEC, case, torch.float32), contract.kernel_options(case)
+    arguments, options = contract.arguments_of(SPEC, case, torch.float32), contract.kernel_options(SPEC, case)
     found = contract.twin(SPEC, MODULE, arguments, options, config=config)
     contract.check_budget(SPEC, case, found, torch.float32)
 
@@ -57,8 +57,8 @@ def test_first_configuration_is_valid_for_every_case():
 def test_kept_states():
     case = BY_NAME["shallow-free"]
     arguments = contract.arguments_of(SPEC, case, torch.float32)
-    (whole, end), _ = MODULE.forward(**arguments, **contract.kernel_options(case))
-    (third, same), _ = MODULE.forward(**arguments, **contract.kernel_options(case), keep_every=3)
-    (none, last), _ = MODULE.forward(**arguments, **contract.kernel_options(case), keep_every=0)
+    (whole, end), _ = MODULE.forward(**arguments, **contract.kernel_options(SPEC, case))
+    (third, same), _ = MODULE.forward(**arguments, **contract.kernel_options(SPEC, case), keep_every=3)
+    (none, last), _ = MODULE.forward(**arguments, **contract.kernel_options(SPEC, case), keep_every=0)
     assert torch.equal(third, whole[:, :, 2::3]) and none.shape[2] == 0
     assert torch.equal(same, end) and torch.equal(last, end)

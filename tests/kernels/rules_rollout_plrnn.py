@@ -1,0 +1,48 @@
+"""What is particular to the contract of rollout_plrnn."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import contract
+import torch
+
+from neurorbit.kernels.spec import Case, KernelSpec
+
+OPTIONS = ("cell", "n_relu", "steps")
+STATE = {"first_step": 0}
+MEMBERS = ("E", "B")
+COMPARED = ("z0", "A", "W1", "drive")
+SAME_BITS = "odd-sizes"
+member = contract.sliced
+
+
+def _along_time(spec: KernelSpec, arguments: contract.Arguments, first: int, last: int) -> contract.Arguments:
+    part = dict(arguments)
+    for name, axis in spec.time_arguments.items():
+        if part[name] is not None:
+            part[name] = part[name].narrow(axis, first, last - first)
+    if part.get("lengths") is not None:
+        part["lengths"] = (part["lengths"] - first).clamp(0, last - first)
+    return part
+
+
+def check_segments(
+    spec: KernelSpec, module: ModuleType, case: Case, arguments: contract.Arguments, **launch: Any
+) -> None:
+    """A rollout cut in two, with the state carried over, equals the whole."""
+    T = case.sizes["T"]
+    cut = max(1, T // 2)
+    options = contract.kernel_options(spec, case)
+    (whole, end), _ = module.forward(**arguments, **options, **launch)
+    first = _along_time(spec, arguments, 0, cut)
+    (z1, state), _ = module.forward(**first, **(options | {"steps": cut}), **launch)
+    parts = [z1]
+    if cut < T:
+        second = _along_time(spec, arguments | {"z0": state}, cut, T)
+        changed = options | {"steps": T - cut, "first_step": cut}
+        (z2, state), _ = module.forward(**second, **changed, **launch)
+        parts.append(z2)
+    assert torch.equal(torch.cat(parts, 2), whole)
+    assert torch.equal(state, end)
