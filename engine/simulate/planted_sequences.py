@@ -103,7 +103,7 @@ def plant_sequences(
     fires = generator.random(shape) >= p_drop
     when = starts[:, None] + np.arange(seqlen) + jitter
     fires &= (when >= 0) & (when < T)
-    events = _exchange(hidden, who[sequence][fires], when[fires], generator)
+    events = exchange(hidden, who[sequence][fires], when[fires], generator)
     settings = {
         "kind": "planted",
         "background": "poisson" if background is None else background.name,
@@ -127,10 +127,10 @@ def poisson_background(
     return SpikeEvents.from_events(who, when, n_neurons=N, n_bins=T, bin_s=bin_s, name="poisson")
 
 
-def _exchange(
+def exchange(
     background: SpikeEvents, neurons: np.ndarray, times: np.ndarray, generator: np.random.Generator
 ) -> SpikeEvents:
-    """Planted spikes in, as many background spikes out."""
+    """Planted spikes in, as many background spikes out, each from the same neuron, the same bin or the nearest bin."""
     who, when = (np.repeat(x, background.counts) for x in (background.neurons, background.times))
     mixed = generator.permutation(len(who))
     mixed = mixed[np.argsort(when[mixed], kind="stable")]  # by time, in random order within a bin

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurorbit.engine.data import SpikeEvents
 from neurorbit.engine.simulate import Planted, plant_sequences
-from neurorbit.engine.simulate.planted_sequences import poisson_background
+from neurorbit.engine.simulate.planted_sequences import exchange, poisson_background
 
 SMALL: dict[str, Any] = {
     "seqlen": 12, "gap_ts": 40, "jitter_std": 1.5, "n_neurons": 60, "n_bins": 2000, "rate_hz": 1.0,
@@ -60,6 +60,13 @@ def test_a_binary_background_of_spare_spikes_stays_binary() -> None:
     background = SpikeEvents.from_dense(np.random.default_rng(0).random((60, 2000)) < 0.05)
     planted = plant_sequences(background, seqlen=12, gap_ts=40, jitter_std=2.0, p_drop=0.0)
     assert planted.events.counts.max() == 1
+
+
+def test_where_a_bin_has_no_spike_to_give_the_nearest_one_gives() -> None:
+    background = SpikeEvents.from_events([0] * 5, [0, 10, 20, 30, 199], n_neurons=2, n_bins=200)
+    left = exchange(background, np.array([1, 1, 1]), np.array([18, 11, 12]), np.random.default_rng(0))
+    assert np.flatnonzero(left.dense()[0]).tolist() == [30, 199]  # 20 for 18, 10 for 11, then 0 for 12
+    assert np.flatnonzero(left.dense()[1]).tolist() == [11, 12, 18]
 
 
 def test_drops_and_jitter_have_the_asked_for_size() -> None:
