@@ -36,13 +36,12 @@ class Participation:
 def aligned_counts(events: SpikeEvents, starts: np.ndarray, width: int) -> np.ndarray:
     """Spikes of each neuron at each lag of the windows that begin at bins starts [D], summed over them, [N, W]."""
     starts = np.asarray(starts, np.int64)
-    found = np.zeros(events.n_neurons * width)
     bounds = np.searchsorted(events.times, np.stack([starts, starts + width]))
     sizes = bounds[1] - bounds[0]
     ends = np.cumsum(sizes)
     at = np.arange(int(sizes.sum())) - np.repeat(ends - sizes, sizes) + np.repeat(bounds[0], sizes)
     lags = events.times[at] - np.repeat(starts, sizes)
-    found = np.bincount(events.neurons[at] * np.int64(width) + lags, events.counts[at], len(found))
+    found = np.bincount(events.neurons[at] * np.int64(width) + lags, events.counts[at], events.n_neurons * width)
     return found.reshape(events.n_neurons, width)
 
 

@@ -72,9 +72,9 @@ def score_detections(
             if np.isfinite(cost[i, j]):
                 owner[i], offsets[i] = int(j), shift[i, j]
     errors: list[float] = []
-    for i, j in enumerate(owner):
-        if j is not None:
-            errors += matches(t[k == i] + offsets[i], g[s == j], tolerance)
+    for i, own in enumerate(owner):
+        if own is not None:
+            errors += matches(t[k == i] + offsets[i], g[s == own], tolerance)
     precision, recall = _ratio(len(errors), len(t)), _ratio(len(errors), len(g))
     half = 4 * tolerance if zone is None else zone
     return SequenceScore(

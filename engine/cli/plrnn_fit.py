@@ -45,7 +45,7 @@ def main(arguments: list[str], prog: str) -> int:
     command = parse(FitCommand, arguments, prog, default)
     command.config.check()
 
-    from neurorbit.engine.cli.ending import say_how_it_ended
+    from neurorbit.engine.cli.plrnn_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
     from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.fitting import DataSource, fit
@@ -65,4 +65,4 @@ def main(arguments: list[str], prog: str) -> int:
             overwrite=command.overwrite,
             reporter=reporter,
         )
-    return say_how_it_ended(found, command.workdir, report=command.report)
+    return end(found, command.workdir, report=command.report)

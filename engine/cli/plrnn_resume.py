@@ -21,7 +21,7 @@ def main(arguments: list[str], prog: str) -> int:
     """Parse, resume, say where it is."""
     command = parse(ResumeCommand, arguments, prog)
 
-    from neurorbit.engine.cli.ending import say_how_it_ended
+    from neurorbit.engine.cli.plrnn_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
     from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.fitting import resume
@@ -29,4 +29,4 @@ def main(arguments: list[str], prog: str) -> int:
     leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = resume(command.workdir, reporter=reporter)
-    return say_how_it_ended(found, command.workdir, report=command.report)
+    return end(found, command.workdir, report=command.report)

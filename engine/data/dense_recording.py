@@ -52,6 +52,12 @@ class DenseRecording:
             x[:, lo - t0 : hi - t0] = self.x[:, lo:hi]
         return DenseRecording(x, self.bin_s, self.name)
 
+    def shuffled(self, generator: np.random.Generator) -> DenseRecording:
+        """A surrogate without structure between neurons: each one's activity moved round by a random number of bins."""
+        moves = generator.integers(0, self.n_bins, self.n_neurons)
+        places = (np.arange(self.n_bins) - moves[:, None]) % self.n_bins
+        return DenseRecording(np.take_along_axis(self.x, places, 1), self.bin_s, self.name)
+
     def fingerprint(self) -> str:
         """sha256 of shape and values."""
         digest = hashlib.sha256(f"neurorbit dense {self.n_neurons} {self.n_bins}\n".encode())

@@ -1,4 +1,4 @@
-"""Arguments of the sequence figures: what a recording, detections and filters must look like, and their time axis."""
+"""Arguments of the sequence figures: what a recording, detections and filters must look like."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurorbit.engine.plots.arguments import Array, Values, as_array
-
-# Okabe and Ito's colours, distinguishable with any colour vision; filters beyond the seventh start anew.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00")
 
 
 class EventsLike(Protocol):
@@ -62,7 +59,7 @@ class DetectionsLike(Protocol):
     @property
     def threshold(self) -> Array: ...
     @property
-    def level(self) -> float: ...
+    def level(self) -> float | None: ...  # None: the threshold promises nothing
     @property
     def width(self) -> int: ...
     @property
@@ -126,31 +123,6 @@ class SequenceTruth:
         return order[k][order[k] >= 0].astype(int) if k < len(order) else None
 
 
-@dataclass(frozen=True)
-class TimeAxis:
-    """Bins as time on an axis: multiply by `scale`, label with `unit`."""
-
-    scale: float
-    unit: str
-
-    def label(self, word: str = "time") -> str:
-        """The label of an axis."""
-        return f"{word} ({self.unit})"
-
-
-def time_axis(n_bins: float, bin_s: float | None) -> TimeAxis:
-    """Seconds, minutes or hours by the length to show; bins where their width is not known."""
-    if bin_s is None:
-        return TimeAxis(1.0, "bins")
-    if not (np.isfinite(bin_s) and bin_s > 0):
-        raise ValueError(f"bin_s: expected a positive width in seconds, got {bin_s!r}")
-    length = n_bins * bin_s
-    for limit, seconds, unit in ((1.0, 1e-3, "ms"), (3000.0, 1.0, "s"), (36000.0, 60.0, "min")):
-        if length <= limit:
-            return TimeAxis(bin_s / seconds, unit)
-    return TimeAxis(bin_s / 3600.0, "h")
-
-
 def one_row(name: str, values: Values) -> Array:
     """A float64 copy [D]; D may be 0."""
     array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
@@ -192,11 +164,6 @@ def by_lag(w: Array) -> Array:
     """Neurons [N] of a filter [N, W] by their peak lag; equal lags keep their order."""
     order: Array = np.argsort(peak_lags(w), kind="stable")
     return order
-
-
-def colour_of(k: int) -> str:
-    """The colour of filter k."""
-    return COLOURS[k % len(COLOURS)]
 
 
 def members(participation: ParticipationLike, level: float) -> Array:

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import count, number
-from neurorbit.engine.plots.convseq_arguments import filter_rows, members, one_row, time_axis
+from neurorbit.engine.plots.convseq_arguments import DetectionsLike, filter_rows, members, one_row
+from neurorbit.engine.plots.convseq_axes import time_axis
 from neurorbit.engine.plots.convseq_results import MAX_SEQUENCES, SequenceResults, sequence_figures
-from neurorbit.engine.plots.convseq_video import write_video
+from neurorbit.engine.plots.convseq_video import encoder, write_video
 from neurorbit.engine.plots.report import Section, png_bytes, save_figures, write_report
 from neurorbit.engine.plots.style import number_text
 
@@ -41,6 +42,8 @@ def write_sequence_report(
     folder = Path(folder)
     if video is not None and results.snapshots is None:
         raise ValueError("video: needs results.snapshots: keep filters and responses every some steps of the training")
+    if video is not None:
+        encoder(folder / f"optimisation{video}")
     pictures = {name: png_bytes(figure) for name, figure in sequence_figures(results).items()}
     sections = sequence_sections(results, pictures)
     if video is not None and results.snapshots is not None:
@@ -85,7 +88,7 @@ def sequence_intro(results: SequenceResults) -> str:
     return (
         f"{count(len(one_row('time_bin', found.time_bin)), 'detection')} of {count(K, 'sequence')} in "
         f"{count(recording.n_neurons, 'neuron')} x {count(recording.n_bins, 'bin')}{length}, "
-        f"significance {found.significance!r} at level {found.level:g}."
+        f"significance {found.significance!r}{_level(found)}."
     )
 
 
@@ -196,15 +199,19 @@ def _detections_text(results: SequenceResults) -> str:
     found = results.detections
     heights = one_row("height_sd", found.height_sd)
     middle = f" Median height {number_text(float(np.median(heights)))} sd of the null." if heights.size else ""
-    return f"Local maxima above the threshold, at least {found.width} bins apart, at level {found.level:g}.{middle}"
+    return f"Local maxima above the threshold, at least {found.width} bins apart{_level(found)}.{middle}"
+
+
+def _level(found: DetectionsLike) -> str:
+    return "" if found.level is None else f" at level {found.level:g}"
 
 
 def _neurons_text(results: SequenceResults) -> str:
-    some = [int(members(part, results.detections.level).sum()) for part in results.participation]
+    some = [int(members(part, results.level).sum()) for part in results.participation]
     many = " and ".join([", ".join(map(str, some[:-1])), str(some[-1])]) if len(some) > 1 else str(some[0])
     return (
         f"{many} of {count(results.recording.n_neurons, 'neuron')} take part at a false discovery rate of "
-        f"{results.detections.level:g}. The table holds the {MAX_NEURONS} with the smallest p-values of each sequence; "
+        f"{results.level:g}. The table holds the {MAX_NEURONS} with the smallest p-values of each sequence; "
         "lags count from the start of the window."
     )
 

@@ -22,16 +22,16 @@ from neurorbit.engine.plots.convseq_arguments import (
     response_rows,
     same_shape,
 )
-from neurorbit.engine.plots.convseq_filters import filters, order_recovered, participation
+from neurorbit.engine.plots.convseq_filters import order_recovered, sequence_filters, sequence_participation
 from neurorbit.engine.plots.convseq_histogram import response_histogram
 from neurorbit.engine.plots.convseq_losses import loss_terms
 from neurorbit.engine.plots.convseq_position import detections_over_position
 from neurorbit.engine.plots.convseq_raster import sorted_raster
-from neurorbit.engine.plots.convseq_responses import responses
-from neurorbit.engine.plots.convseq_stages import Snapshots, stages
+from neurorbit.engine.plots.convseq_responses import sequence_responses
+from neurorbit.engine.plots.convseq_stages import Snapshots, training_stages
 
 MAX_SEQUENCES = 6
-FEW_NEURONS = 600
+FEW_NEURONS, FEWEST_SHOWN = 600, 10
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,11 @@ class SequenceResults:
         statistic = response_rows("detections.statistic", self.detections.statistic)
         return not np.allclose(statistic, response_rows("response", self.response), rtol=1e-4, atol=1e-6)
 
+    @property
+    def level(self) -> float:
+        """False discovery rate over neurons: the level of the detections, 0.05 where these have none."""
+        return 0.05 if self.detections.level is None else self.detections.level
+
     def times_of(self, k: int) -> Array:
         """The detections of filter k in bins."""
         times: Array = one_row("time_bin", self.detections.time_bin)[one_row("sequence", self.detections.sequence) == k]
@@ -101,10 +106,10 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
     """Every figure that the results allow, by name; those of one sequence alone end in its number when K > 1."""
     w, response = results.checked()
     K, N, W = w.shape
-    found, bin_s, level = results.detections, results.recording.bin_s, results.detections.level
+    found, bin_s, level = results.detections, results.recording.bin_s, results.level
     own = results.own_statistic()
     figures = {
-        "responses": responses(
+        "responses": sequence_responses(
             response, results.response_before, statistic=found.statistic if own else None, threshold=found.threshold,
             times=found.time_bin, sequence=found.sequence, truth=results.truth, shift=W / 2 - results.pad(W),
             bin_s=bin_s,
@@ -120,7 +125,7 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
         figures["histogram"] = response_histogram(response, thresholds=limits)
     if own:
         figures["statistic"] = response_histogram(found.statistic, thresholds=limits, label="detection statistic")
-    figures["filters"] = filters(w, results.w_before, bin_s=bin_s)
+    figures["filters"] = sequence_filters(w, results.w_before, bin_s=bin_s)
     orders = [results.truth.order_of(k) if results.truth is not None else None for k in range(K)]
     for k in range(min(K, MAX_SEQUENCES)):
         suffix = f"_{k}" if K > 1 else ""
@@ -137,13 +142,13 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
                 times, results.position, sequence=k, bin_s=bin_s, position_unit=results.position_unit
             )
     if results.participation:
-        figures["participation"] = participation(
+        figures["participation"] = sequence_participation(
             list(results.participation), width=W, level=level, orders=list(orders), bin_s=bin_s
         )
     if results.metrics:
         figures["losses"] = loss_terms(results.metrics, run=results.run)
     if results.snapshots is not None:
-        figures["stages"] = stages(results.snapshots, bin_s=bin_s)
+        figures["stages"] = training_stages(results.snapshots, bin_s=bin_s)
     return figures
 
 
@@ -164,4 +169,4 @@ def _shown(results: SequenceResults, k: int, N: int, level: float) -> Array | No
         return None
     part = results.participation[k]
     chosen = np.asarray(part.neuron, dtype=int)[members(part, level)]
-    return chosen if len(chosen) >= 10 else None
+    return chosen if len(chosen) >= FEWEST_SHOWN else None

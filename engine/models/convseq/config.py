@@ -90,6 +90,38 @@ class StoppingConfig:
 
 
 @dataclass(frozen=True)
+class DetectionConfig:
+    """How detections are told from chance."""
+
+    significance: Significance | None = None
+    """crossfit: each block of time is searched with templates made without it; surrogate: the optimisation is rerun on
+    recordings with shuffled intervals; random: the published threshold, which is not calibrated. When not given,
+    crossfit for spikes and surrogate for real-valued activity."""
+    level: float = 0.05
+    """Chance of any false detection in the recording (above 0, below 1)."""
+    folds: int = 5
+    """Blocks of time of crossfit (>= 2)."""
+    shuffles: int = 200
+    """Shuffled recordings that crossfit's templates are applied to (>= 1 / level - 1)."""
+    surrogates: int = 39
+    """Shuffled recordings on which surrogate reruns the optimisation (>= 1 / level - 1)."""
+    null_filters: int = 15_000
+    """Random filters of the published null distribution (>= 2)."""
+
+    def check(self) -> None:
+        """ValueError for a setting out of its range."""
+        if not 0 < self.level < 1:
+            raise ValueError(f"level: expected above 0 and below 1, got {self.level}")
+        for name, least in (("folds", 2), ("null_filters", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected {least} or more, got {getattr(self, name)}")
+        for name in ("shuffles", "surrogates"):
+            if getattr(self, name) < 1 / self.level - 1 - 1e-9:
+                raise ValueError(f"{name}: level {self.level:g} needs {1 / self.level - 1:.0f} or more, got "
+                                 f"{getattr(self, name)}")  # fmt: skip
+
+
+@dataclass(frozen=True)
 class AdamConfig(LoopConfig):
     """Adam and bookkeeping. The learning rate stays as it is unless its final value is another."""
 

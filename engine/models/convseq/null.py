@@ -15,7 +15,6 @@ import torch
 from neurorbit.engine.models.convseq.responses import Recording, responder
 from neurorbit.engine.whole_files import read_json, write_json
 
-N_FILTERS = 15_000
 BATCH = 50
 SDS = 5.0
 BINS = 2000
@@ -50,7 +49,7 @@ def random_null(
     *,
     width: int,
     padding: int,
-    n_filters: int = N_FILTERS,
+    n_filters: int,
     seed: int = 0,
     backend: str | None = None,
     device: torch.device | str = "cpu",
@@ -120,8 +119,8 @@ def _from_dict(content: dict[str, Any], path: Path) -> Null:
     content = dict(content)
     if content.pop("digest", None) != _digest(content):
         raise ValueError(f"{path}: does not match its digest: it was cut or edited; delete it")
-    arrays = {n: np.asarray(content.pop(n)) for n in ("edges", "counts")}
-    return Null(**content, **arrays)
+    edges, counts = np.asarray(content.pop("edges")), np.asarray(content.pop("counts"))
+    return Null(**content, edges=edges, counts=counts)
 
 
 def _digest(content: dict[str, Any]) -> str:

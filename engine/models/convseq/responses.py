@@ -21,7 +21,7 @@ class Responder(Protocol):
 
 
 def responder(
-    recordings: Recording | Sequence[SpikeEvents] | Sequence[DenseRecording],
+    recordings: Recording | Sequence[SpikeEvents | DenseRecording],
     padding: int,
     device: torch.device | str = "cpu",
     backend: str | None = None,
@@ -82,7 +82,7 @@ class BlockwiseResponder:
         self.blocks, self.device, self.backend = blocks, device, backend
 
     def __call__(self, w: Tensor) -> Tensor:
-        found: Tensor = _Blockwise.apply(w, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Blockwise.apply(w, self)
         return found
 
     def parts(self) -> Any:

@@ -18,7 +18,6 @@ from neurorbit.engine.models.convseq.null import Null
 from neurorbit.engine.models.convseq.responses import Responder, responder
 from neurorbit.engine.models.convseq.templates import ROUNDS, Template, middle, refine, template
 
-SHUFFLES = 200
 ALIGN_WITHIN = 0.5  # of a width: largest shift between the templates of two folds
 
 
@@ -124,7 +123,7 @@ def by_templates(
     generator: np.random.Generator,
     device: torch.device | str = "cpu",
     backend: str | None = None,
-    shuffles: int = SHUFFLES,
+    shuffles: int,
 ) -> Detections:
     """Each block of time searched with the templates of its fold, which must have been made without it.
 

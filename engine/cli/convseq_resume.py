@@ -1,0 +1,42 @@
+"""neurorbit convseq resume"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neurorbit.engine.cli.parsing import parse
+from neurorbit.engine.models.convseq.config import DetectionConfig
+
+
+@dataclass(frozen=True)
+class ConvseqResumeCommand:
+    """Continue a stopped fit; on the same device it ends as if it had never been stopped."""
+
+    workdir: str
+    """Folder of the fit."""
+    report: bool = True
+    """Detect, and write detections.csv, neurons.csv, figures and report.html at the end."""
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+
+
+def main(arguments: list[str], prog: str) -> int:
+    """Parse, resume, detect, say where it is."""
+    command = parse(ConvseqResumeCommand, arguments, prog)
+    command.detection.check()
+
+    from neurorbit.engine.cli.convseq_ending import end
+    from neurorbit.engine.cli.progress import ConsoleReporter
+    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
+    from neurorbit.engine.models.convseq.fitting import resume
+
+    leave_the_cores_to_the_kernels()
+    with ConsoleReporter() as reporter:
+        found = resume(command.workdir, reporter=reporter)
+        return end(
+            found,
+            command.workdir,
+            report=command.report,
+            detection=command.detection,
+            recording=None,
+            reporter=reporter,
+        )

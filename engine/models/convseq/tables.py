@@ -1,0 +1,79 @@
+"""Detections and the neurons of each sequence as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurorbit.engine.models.convseq.detecting import Found
+from neurorbit.engine.whole_files import write_atomically
+
+DETECTION_COLUMNS = ("run", "sequence", "time_bin", "time_s", "height_sd", "p_value")
+NEURON_COLUMNS = ("run", "sequence", "neuron", "rank", "lag_bins", "share", "p_value")
+
+
+class DetectionTable(NamedTuple):
+    """Columns of a detections file, [D] each; time_s is NaN without a bin width."""
+
+    run: np.ndarray
+    sequence: np.ndarray
+    time_bin: np.ndarray
+    time_s: np.ndarray
+    height_sd: np.ndarray
+    p_value: np.ndarray
+
+
+def write_detections(path: str | os.PathLike[str], found: Found) -> Path:
+    """One row per detection, by time."""
+    d = found.detections
+    seconds = [""] * len(d) if d.time_s is None else list(d.time_s)
+    rows = zip(d.sequence, d.time_bin, seconds, d.height_sd, d.p_value, strict=True)
+    return _write(path, DETECTION_COLUMNS, ([found.run, *row] for row in rows))
+
+
+def write_neurons(path: str | os.PathLike[str], found: Found) -> Path:
+    """One row per neuron and sequence, by lag."""
+    rows = (
+        [found.run, k, p.neuron[i], i, p.lag_bins[i], p.share[i], p.p_value[i]]
+        for k, p in enumerate(found.participation)
+        for i in range(len(p.neuron))
+    )
+    return _write(path, NEURON_COLUMNS, rows)
+
+
+def read_detections(path: str | os.PathLike[str]) -> DetectionTable:
+    """A file of write_detections; ValueError names the line that is none of its rows."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; check the path")
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: is not a CSV file ({error})") from None
+    if not rows or tuple(rows[0]) != DETECTION_COLUMNS:
+        raise ValueError(f"{path}: expected the columns {','.join(DETECTION_COLUMNS)} of `neurorbit convseq detect`")
+    values = np.empty((len(rows) - 1, len(DETECTION_COLUMNS)))
+    for i, row in enumerate(rows[1:]):
+        try:
+            values[i] = [float(cell) if cell else np.nan for cell in row]
+        except ValueError:
+            raise ValueError(f"{path}: line {i + 2}: expected {len(DETECTION_COLUMNS)} numbers, got {row}") from None
+    if np.isnan(values[:, [0, 1, 2]]).any():
+        raise ValueError(f"{path}: line {int(np.isnan(values[:, :3]).any(1).argmax()) + 2}: misses a value")
+    run, sequence = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
+    return DetectionTable(run, sequence, *values[:, 2:].T)
+
+
+def _write(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([f"{v:.9g}" if isinstance(v, float | np.floating) else v for v in row])
+    return write_atomically(Path(path), text.getvalue().encode())
