@@ -2,7 +2,7 @@
 
 from neurorbit.engine.plots.convseq_arguments import SequenceTruth
 from neurorbit.engine.plots.convseq_f1 import f1_table
-from neurorbit.engine.plots.convseq_filters import filters, order_recovered, participation
+from neurorbit.engine.plots.convseq_filters import order_recovered, sequence_filters, sequence_participation
 from neurorbit.engine.plots.convseq_histogram import response_histogram
 from neurorbit.engine.plots.convseq_losses import loss_terms
 from neurorbit.engine.plots.convseq_position import (
@@ -13,9 +13,9 @@ from neurorbit.engine.plots.convseq_position import (
 )
 from neurorbit.engine.plots.convseq_raster import aligned_average, sorted_raster
 from neurorbit.engine.plots.convseq_report import sequence_sections, write_sequence_report
-from neurorbit.engine.plots.convseq_responses import responses
+from neurorbit.engine.plots.convseq_responses import sequence_responses
 from neurorbit.engine.plots.convseq_results import SequenceResults, sequence_figures
-from neurorbit.engine.plots.convseq_stages import Snapshots, stages
+from neurorbit.engine.plots.convseq_stages import Snapshots, training_stages
 from neurorbit.engine.plots.convseq_video import write_video
 from neurorbit.engine.plots.ensemble import measure_distributions
 from neurorbit.engine.plots.exponents import lyapunov_exponents
@@ -38,28 +38,28 @@ __all__ = [
     "attractors",
     "detections_over_position",
     "f1_table",
-    "filters",
     "fixed_points_in_plane",
     "loss_terms",
     "lyapunov_exponents",
     "measure_distributions",
     "measures_table",
     "order_recovered",
-    "participation",
     "plrnn_figures",
     "png_bytes",
     "position_tuning",
     "power_spectra",
     "response_histogram",
-    "responses",
     "running_direction",
     "save_figures",
     "sequence_figures",
+    "sequence_filters",
+    "sequence_participation",
+    "sequence_responses",
     "sequence_sections",
     "sorted_raster",
-    "stages",
     "time_series",
     "training_curves",
+    "training_stages",
     "typical_run",
     "write_plrnn_report",
     "write_report",

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import number
-from neurorbit.engine.plots.convseq_filters import INK
+from neurorbit.engine.plots.convseq_axes import INK
 from neurorbit.engine.plots.style import TRUE, number_text, styled
 
 _NEEDED = ("p_drop", "jitter_std", "significance", "f1")

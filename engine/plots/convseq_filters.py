@@ -5,29 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Array, Values, count
 from neurorbit.engine.plots.convseq_arguments import (
     ParticipationLike,
     by_lag,
-    colour_of,
     filter_rows,
     members,
     one_row,
     same_shape,
-    time_axis,
 )
+from neurorbit.engine.plots.convseq_axes import INK, colour_of, neuron_ticks, time_axis
 from neurorbit.engine.plots.convseq_thinning import fewer_columns, fewer_rows
 from neurorbit.engine.plots.style import FAINT, TRUE, legend_above, number_text, panels, plain_ticks, styled
 
 MAX_FILTERS, MAX_ROWS, MAX_COLUMNS = 6, 420, 400
-INK = LinearSegmentedColormap.from_list("ink", ["#FFFFFF", "#BCD6EA", "#4A93C3", "#0B4F82", "#071D33"])
 
 
 @styled
-def filters(after: Values, before: Values | None = None, *, bin_s: float | None = None) -> Figure:
+def sequence_filters(after: Values, before: Values | None = None, *, bin_s: float | None = None) -> Figure:
     """Filters [K, N, W] after and before training, in the recording's order and sorted by their own peak lag."""
     after = filter_rows("after", after)
     states = [("after training", after)]
@@ -55,7 +52,7 @@ def filters(after: Values, before: Values | None = None, *, bin_s: float | None 
                 )  # fmt: skip
                 axes.spines["left"].set_color(FAINT)
                 plain_ticks(axes.xaxis, 4)
-                plain_ticks(axes.yaxis, 5)
+                neuron_ticks(axes.yaxis, 5)
                 if k == 0:
                     axes.set_title(f"{state}, {words}", fontsize=9)
         grid[k, 0].set_ylabel("neuron" if K == 1 else f"filter {k}: neuron")
@@ -69,7 +66,7 @@ def filters(after: Values, before: Values | None = None, *, bin_s: float | None 
 
 
 @styled
-def participation(
+def sequence_participation(
     parts: list[ParticipationLike] | tuple[ParticipationLike, ...],
     *,
     width: int,

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Values
-from neurorbit.engine.plots.convseq_arguments import NullLike, colour_of, one_row, response_rows
+from neurorbit.engine.plots.convseq_arguments import NullLike, one_row, response_rows
+from neurorbit.engine.plots.convseq_axes import colour_of
 from neurorbit.engine.plots.style import FAINT, TRUE, legend_above, number_text, plain_ticks, styled
 
 MAX_FILTERS = 7
@@ -73,7 +74,7 @@ def response_histogram(
         )  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(floor / 2, top * 2)
-    room = 0.03 * (max([high, *marks.values()]) - low)
+    room = 0.03 * (max([high, *marks.values()]) - min([low, *marks.values()])) or 0.5
     axes.set_xlim(min([low, *marks.values()]) - room, max([high, *marks.values()]) + room)
     axes.set(xlabel=label, ylabel=f"density (per unit of {label})")
     axes.spines["left"].set_color(FAINT)

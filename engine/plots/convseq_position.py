@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Array, Values, as_array, count
-from neurorbit.engine.plots.convseq_arguments import colour_of, one_row, time_axis
+from neurorbit.engine.plots.convseq_arguments import one_row
+from neurorbit.engine.plots.convseq_axes import colour_of, time_axis
 from neurorbit.engine.plots.convseq_thinning import envelope
 from neurorbit.engine.plots.style import FAINT, TRUE, legend_above, number_text, plain_ticks, styled
 

@@ -9,17 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neurorbit.engine.plots.arguments import Array, Values, as_array, count
+from neurorbit.engine.plots.arguments import Array, Values, count
 from neurorbit.engine.plots.convseq_arguments import (
     Recording,
-    TimeAxis,
     by_lag,
-    colour_of,
     filter_rows,
     one_row,
     peak_lags,
-    time_axis,
 )
+from neurorbit.engine.plots.convseq_axes import TimeAxis, colour_of, neuron_ticks, time_axis
 from neurorbit.engine.plots.convseq_thinning import busiest_stretch, fewer_columns, fewer_rows
 from neurorbit.engine.plots.style import FAINT, TRUE, note, plain_ticks, styled
 
@@ -28,7 +26,7 @@ MAX_ROWS, MAX_COLUMNS, MAX_MARKS = 240, 1600, 150_000
 
 @dataclass(frozen=True)
 class AlignedAverage:
-    """Average activity around detections: rate [N, L] in events per bin, and the lag of each of its columns in bins."""
+    """Average around detections: events (or activity) per bin [N, L], and the middle lag [L] of each column in bins."""
 
     rate: Array
     lag_bins: Array
@@ -50,7 +48,7 @@ def aligned_average(recording: Recording, times: Values, width: int, *, columns:
     column = np.repeat(np.arange(columns), np.diff(edges))  # [W]
     total = np.zeros((N, columns))
     if hasattr(recording, "x"):
-        x = as_array("recording.x", recording.x, "NT")
+        x = _values(recording)
         for s in start:
             total += np.add.reduceat(x[:, s : s + width], edges[:-1], axis=1)
     else:
@@ -61,7 +59,7 @@ def aligned_average(recording: Recording, times: Values, width: int, *, columns:
         for s in start:
             a, b = np.searchsorted(when, [s, s + width])
             np.add.at(total, (who[a:b], column[when[a:b] - s]), how_many[a:b])
-    middle = (edges[:-1] + edges[1:] - 1) / 2 - width / 2 + 0.5
+    middle = (edges[:-1] + edges[1:] - 1) / 2 - width / 2
     return AlignedAverage(total / np.diff(edges) / max(1, len(start)), middle, len(start))
 
 
@@ -105,7 +103,7 @@ def sorted_raster(
     for t in found[(found > low - W) & (found < high + W)]:
         left.axvspan((t - W / 2) * axis.scale, (t + W / 2) * axis.scale, color=colour, alpha=0.09, linewidth=0)
     if hasattr(recording, "x"):
-        _activity(left, as_array("recording.x", recording.x, "NT")[order, low:high], (low, high), axis, M)
+        _activity(left, _values(recording)[order, low:high], (low, high), axis, M)
     else:
         _spikes(left, recording, order, found, W, (low, high), axis, colour)
     seen = found[(found >= low) & (found < high)]
@@ -119,10 +117,9 @@ def sorted_raster(
     some = "" if M == recording.n_neurons else f"{M} of "
     left.set_ylabel(f"{some}{count(recording.n_neurons, 'neuron')}, sorted by lag")
     plain_ticks(left.xaxis, 8)
-    plain_ticks(left.yaxis, 6)
-    _average(
-        figure, right, aligned_average(recording, found, W), order, peak_lags(weights)[order] - W / 2, recording.bin_s
-    )
+    neuron_ticks(left.yaxis)
+    lag = peak_lags(weights)[order] - W / 2
+    _average(figure, right, aligned_average(recording, found, W), order, lag, W, recording)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure
@@ -164,6 +161,14 @@ def _spikes(
         )
 
 
+def _values(recording: Any) -> Array:
+    """x [N, T] of a DenseRecording, not copied."""
+    x: Array = np.asarray(recording.x)
+    if x.shape != (recording.n_neurons, recording.n_bins):
+        raise ValueError(f"recording.x: expected [N={recording.n_neurons}, T={recording.n_bins}], got {list(x.shape)}")
+    return x
+
+
 def _counts(times: Array, rows: Array, M: int, T: int) -> Array:
     """Events per cell of a grid that a picture can show, [rows, columns]."""
     m, n = min(M, 2 * MAX_ROWS), min(T, MAX_COLUMNS)
@@ -179,32 +184,29 @@ def _activity(axes: Axes, x: Array, span: tuple[int, int], axis: TimeAxis, n_row
 
 
 def _average(
-    figure: Figure, axes: Axes, average: AlignedAverage, order: Array, lag: Array, bin_s: float | None
+    figure: Figure, axes: Axes, average: AlignedAverage, order: Array, lag: Array, width: int, recording: Recording
 ) -> None:
-    axis = time_axis(np.ptp(average.lag_bins) + 1, bin_s)
-    half = (average.lag_bins[-1] - average.lag_bins[0] + average.lag_bins[1] - average.lag_bins[0]) / 2 if len(
-        average.lag_bins
-    ) > 1 else 0.5  # fmt: skip
+    axis, events = time_axis(width, recording.bin_s), not hasattr(recording, "x")
+    span = ((-width / 2 - 0.5) * axis.scale, (width / 2 - 0.5) * axis.scale)
     axes.set_title(f"average of {count(average.n_detections, 'detection')}", fontsize=9)
     axes.set_xlabel(axis.label("time from detection"))
-    axes.set_xlim(-half * axis.scale, half * axis.scale)
     axes.tick_params(labelleft=False)
     axes.spines["left"].set_color(FAINT)
     plain_ticks(axes.xaxis, 4)
+    axes.set(xlim=(-width / 2 * axis.scale, width / 2 * axis.scale), autoscale_on=False)
     if not average.n_detections:
         note(axes, "no detection with\na whole window")
         return
-    rate = average.rate[order] / (bin_s or 1.0)
+    rate = average.rate[order] / ((recording.bin_s or 1.0) if events else 1.0)
     starts = np.linspace(0, len(rate), min(len(rate), MAX_ROWS) + 1).astype(int)
     joined = np.add.reduceat(rate, starts[:-1], axis=0) / np.diff(starts)[:, None]
-    top = float(np.quantile(joined, 0.998)) or float(joined.max()) or 1.0
+    low, high = 0.0 if events else float(joined.min()), float(np.quantile(joined, 0.998))
     image = axes.imshow(
-        joined, aspect="auto", cmap="Greys", vmin=0, vmax=top, interpolation="nearest",
-        extent=(-half * axis.scale, half * axis.scale, len(rate) - 0.5, -0.5),
+        joined, aspect="auto", cmap="Greys", vmin=low, vmax=high if high > low else low + 1.0, interpolation="nearest",
+        extent=(*span, len(rate) - 0.5, -0.5),
     )  # fmt: skip
     axes.plot(lag * axis.scale, np.arange(len(lag)), color="#D55E00", linewidth=1.0, alpha=0.55, label="filter's peak")
     axes.legend(loc="lower left", frameon=True, framealpha=0.85, edgecolor="none", fontsize=7.5)
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=35)
-    unit = "events" if bin_s is None else "Hz"
-    bar.set_label(f"rate ({unit}{' per bin' if bin_s is None else ''})")
+    bar.set_label("activity" if not events else "rate (events per bin)" if recording.bin_s is None else "rate (Hz)")
     bar.outline.set_visible(False)  # type: ignore[operator]

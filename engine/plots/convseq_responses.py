@@ -11,13 +11,11 @@ from matplotlib.figure import Figure
 from neurorbit.engine.plots.arguments import Array, Values
 from neurorbit.engine.plots.convseq_arguments import (
     SequenceTruth,
-    TimeAxis,
-    colour_of,
     one_row,
     response_rows,
     same_shape,
-    time_axis,
 )
+from neurorbit.engine.plots.convseq_axes import TimeAxis, colour_of, time_axis
 from neurorbit.engine.plots.convseq_thinning import busiest_stretch, envelope
 from neurorbit.engine.plots.style import FAINT, TRUE, legend_above, plain_ticks, styled
 
@@ -34,7 +32,7 @@ class _Row:
 
 
 @styled
-def responses(
+def sequence_responses(
     after: Values,
     before: Values | None = None,
     *,

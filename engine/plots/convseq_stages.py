@@ -10,8 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Array, Values, as_array
-from neurorbit.engine.plots.convseq_arguments import by_lag, colour_of, time_axis
-from neurorbit.engine.plots.convseq_filters import INK
+from neurorbit.engine.plots.convseq_arguments import by_lag
+from neurorbit.engine.plots.convseq_axes import INK, colour_of, neuron_ticks, time_axis
 from neurorbit.engine.plots.convseq_thinning import envelope, fewer_columns, fewer_rows
 from neurorbit.engine.plots.style import FAINT, plain_ticks, styled
 
@@ -69,7 +69,7 @@ def step_words(step: float) -> str:
 
 
 @styled
-def stages(snapshots: Snapshots, *, n: int = 5, bin_s: float | None = None, sequence: int = 0) -> Figure:
+def training_stages(snapshots: Snapshots, *, n: int = 5, bin_s: float | None = None, sequence: int = 0) -> Figure:
     """The filter, sorted by its final lag, and the response at n of the snapshots, the first and last among them."""
     steps, w, response, _ = snapshots.arrays()
     chosen = _spread(steps, n)
@@ -89,7 +89,7 @@ def stages(snapshots: Snapshots, *, n: int = 5, bin_s: float | None = None, sequ
         for axes in (above, below):
             axes.spines["left"].set_color(FAINT)
             plain_ticks(axes.xaxis, 3)
-            plain_ticks(axes.yaxis, 4)
+            (neuron_ticks if axes is above else plain_ticks)(axes.yaxis, 4)
     grid[1, 0].set_ylim(*range_of(response[chosen]))
     grid[0, 0].set_ylabel("neuron, by final lag")
     grid[1, 0].set_ylabel("response")
@@ -101,7 +101,7 @@ def stages(snapshots: Snapshots, *, n: int = 5, bin_s: float | None = None, sequ
 
 
 def _spread(steps: Array, n: int) -> Sequence[int]:
-    """The snapshots nearest to n steps that grow evenly, quadratically early on, where most happens."""
+    """The snapshots nearest to n steps that lie close together early on, where most happens."""
     if n < 2:
         raise ValueError(f"n: expected at least 2 stages, got {n}")
     wanted = steps[0] + (steps[-1] - steps[0]) * np.linspace(0, 1, n) ** 2

@@ -15,8 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from neurorbit.engine.plots.arguments import Array
-from neurorbit.engine.plots.convseq_arguments import by_lag, colour_of, time_axis
-from neurorbit.engine.plots.convseq_filters import INK
+from neurorbit.engine.plots.convseq_arguments import by_lag
+from neurorbit.engine.plots.convseq_axes import INK, colour_of, neuron_ticks, time_axis
 from neurorbit.engine.plots.convseq_stages import Snapshots, range_of, step_words, top_weight
 from neurorbit.engine.plots.convseq_thinning import envelope, fewer_columns, fewer_rows
 from neurorbit.engine.plots.style import FAINT, TRUE, look, plain_ticks, step_ticks
@@ -38,18 +38,27 @@ def write_video(
 ) -> Path:
     """Write the snapshots as a film: .mp4 through the ffmpeg on PATH, .gif through Pillow; whole or not at all."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}, got {path.suffix!r}")
+    ffmpeg = encoder(path)
     if not (np.isfinite(frames_per_s) and 0 < frames_per_s <= 50):
         raise ValueError(f"frames_per_s: expected above 0, at most 50, got {frames_per_s!r}")
-    ffmpeg = shutil.which("ffmpeg")
-    mp4 = path.suffix.lower() == ".mp4"
-    if mp4 and ffmpeg is None:
-        raise RuntimeError(f"{path}: no ffmpeg on PATH: write .gif or install ffmpeg")
     frames = video_frames(snapshots, dpi=dpi, bin_s=bin_s, threshold=threshold, sequence=sequence)
-    film = _mp4(str(ffmpeg), frames, frames_per_s) if mp4 else _gif(frames, frames_per_s, colour_of(sequence))
+    film = _mp4(ffmpeg, frames, frames_per_s) if ffmpeg else _gif(frames, frames_per_s, colour_of(sequence))
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_atomically(path, film)
+
+
+def encoder(path: str | Path) -> str | None:
+    """The ffmpeg that writes an .mp4, None for a .gif; ValueError for another suffix, RuntimeError without ffmpeg."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}, got {path.suffix!r}")
+    if suffix == ".gif":
+        return None
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise RuntimeError(f"{path}: no ffmpeg on PATH: write .gif or install ffmpeg")
+    return ffmpeg
 
 
 def video_frames(
@@ -95,7 +104,7 @@ def video_frames(
         step_ticks(descent.xaxis)
         for axes in (picture, trace, descent):
             axes.spines["left"].set_color(FAINT)
-            plain_ticks(axes.yaxis, 5)
+            (neuron_ticks if axes is picture else plain_ticks)(axes.yaxis, 5)
         for axes in (picture, trace):
             plain_ticks(axes.xaxis, 5)
     for f in range(len(steps)):
@@ -130,13 +139,15 @@ def _gif(frames: Iterable[Array], frames_per_s: float, colour: str) -> bytes:
 
 
 def _palette(colour: str) -> list[int]:
-    """The 256 colours that the pictures are made of: the filter's, greys, and the response's into white."""
+    """At most 256 colours, which the pictures are made of: the filter's, greys, and the response's into white."""
     own = np.array(to_rgb(colour))
     shades = np.concatenate(
         [INK(np.linspace(0, 1, 160))[:, :3], np.linspace(0, 1, 48)[:, None] * np.ones(3),
          own + (1 - own) * np.linspace(0, 1, 48)[:, None]]
     )  # fmt: skip
-    return [int(v) for v in np.rint(255 * shades).ravel()]
+    # Pillow looks colours up in boxes: next to white, only white itself may stand
+    kept = np.concatenate([shades[shades.min(axis=1) < 0.96], np.ones((1, 3))])
+    return [int(v) for v in np.rint(255 * kept).ravel()]
 
 
 def _mp4(ffmpeg: str, frames: Iterator[Array], frames_per_s: float) -> bytes:
