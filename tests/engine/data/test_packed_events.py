@@ -38,16 +38,16 @@ def test_blocks_of_a_file_give_the_response_and_its_gradient(tmp_path: Path) -> 
     x = np.random.default_rng(0).poisson(0.05, (9, 400))
     recording = SpikeEvents.from_dense(x)
     path = write_spike_events(tmp_path / "a.h5", recording)
-    w = torch.randn(2, 3, 9, 20, generator=generator).requires_grad_()
+    w = torch.randn(2, 3, 9, 20, dtype=torch.float64, generator=generator).requires_grad_()
     blocks = open_event_blocks(path, block_bins=51, width=20, padding=10)
     assert len(blocks) == 8
     parts = [event_projection(w, events.packed(), padding=0).o for _, _, events in blocks]
     whole = event_projection(w, recording.packed(), padding=10).o
-    assert torch.equal(torch.cat(parts, -1), whole)
-    do = torch.randn(whole.shape, generator=generator)
+    torch.testing.assert_close(torch.cat(parts, -1), whole, rtol=0.0, atol=1e-13)
+    do = torch.randn(whole.shape, dtype=torch.float64, generator=generator)
     (expected,) = torch.autograd.grad(whole, w, do)
     found = sum(
         torch.autograd.grad(part, w, do[..., t0:t1].contiguous())[0]
         for (t0, t1, _), part in zip(blocks, parts, strict=True)
     )
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-12)
