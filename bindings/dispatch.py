@@ -5,8 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
 
 BACKENDS = ("reference", "numba", "triton")
 _MODULE = {"reference": "reference", "numba": "cpu_numba", "triton": "gpu_triton"}
@@ -41,10 +47,9 @@ def backend_for(op: str, device_type: str, backend: str | None = None) -> str:
         backend = _BY_DEVICE[device_type]
     elif backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {', '.join(BACKENDS)} or None, got {backend!r}")
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     if backend == "numba" and device_type != "cpu":
         raise ValueError(f"{op}: backend 'numba' runs on cpu tensors, got {device_type}")
-    if backend == "triton" and device_type != "cuda" and not interpreted:
+    if backend == "triton" and device_type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         raise ValueError(f"{op}: backend 'triton' runs on cuda tensors, got {device_type}")
     reason = available_backends()[backend]
     if reason is not True:
@@ -56,3 +61,22 @@ def backend_for(op: str, device_type: str, backend: str | None = None) -> str:
 def load(op: str, backend: str) -> ModuleType:
     """The module that implements `op` for `backend`."""
     return importlib.import_module(f"neurorbit.kernels.{op}.{_MODULE[backend]}")
+
+
+_ORDINARY = {Tensor, Parameter, type(None)}
+
+
+def plain(arguments: Sequence[Any]) -> bool:
+    """Whether torch only computes here: ordinary tensors on a device of ours, nothing that traces or intercepts.
+
+    Then an op's Python function may be called without the way through torch's dispatcher, which takes longer than a
+    small kernel.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._are_functorch_transforms_active()
+        and not torch._C._get_tracing_state()
+        and _ORDINARY.issuperset(map(type, arguments))
+        and arguments[0].device.type in _BY_DEVICE
+    )

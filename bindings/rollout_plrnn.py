@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load
+from neurorbit.bindings.dispatch import backend_for, load, plain
 from neurorbit.bindings.validation import bind_sizes, check_tensors
 from neurorbit.kernels.rollout_plrnn.reference import step as plrnn_step
 from neurorbit.kernels.rollout_plrnn.spec import CELLS, DENDRITIC_CELLS, HIDDEN_CELLS, SPEC
@@ -73,10 +73,14 @@ def _backward_fake(dz, dz_final, z, *inputs):
 class _Rollout(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *inputs):
-        with torch._C._AutoDispatchBelowAutograd():
-            z, z_final = torch.ops.neurorbit.rollout_plrnn(*inputs)
+        tensors = inputs[: len(_NAMES)]
+        if plain(tensors):
+            z, z_final = _forward(*inputs)
+        else:
+            with torch._C._AutoDispatchBelowAutograd():
+                z, z_final = torch.ops.neurorbit.rollout_plrnn(*inputs)
         ctx.options = inputs[len(_NAMES) :]
-        ctx.save_for_backward(z, *inputs[: len(_NAMES)])
+        ctx.save_for_backward(z, *tensors)
         return z, z_final
 
     @staticmethod
@@ -86,9 +90,9 @@ class _Rollout(torch.autograd.Function):
         if keep_every != 1:
             raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
         needs = list(ctx.needs_input_grad[: len(_GRADS)])
-        found = iter(
-            torch.ops.neurorbit.rollout_plrnn_backward(dz, dz_final, *ctx.saved_tensors, *options, backend, needs)
-        )
+        tensors = dz, dz_final, *ctx.saved_tensors
+        function = _backward if plain(tensors) else torch.ops.neurorbit.rollout_plrnn_backward
+        found = iter(function(*tensors, *options, backend, needs))
         return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
 
 
@@ -132,6 +136,38 @@ def _check_cell(cell: str, sizes: dict[str, int], values: dict[str, Any], n_relu
         raise ValueError(f"n_relu: expected 0..M={sizes['M']} for alrnn and 0 otherwise, got {n_relu}")
 
 
+def _checked(values: dict[str, Any], options: tuple[Any, ...]) -> int:
+    """The number of steps T of arguments that fit together; an error says what does not."""
+    cell, n_relu, steps, first_step, keep_every = options
+    check_tensors(SPEC, values)
+    sizes = bind_sizes(SPEC, values, {} if steps is None else {"T": steps})
+    _check_cell(cell, sizes, values, n_relu)
+    if "T" not in sizes:
+        raise ValueError("steps: is required when neither u nor z_hat gives the number of steps T")
+    if sizes["T"] < 1 or first_step < 0 or keep_every < 0:
+        raise ValueError(
+            f"steps, first_step, keep_every: expected >= 1, 0, 0, got {sizes['T']}, {first_step}, {keep_every}"
+        )
+    if sizes.get("N", 0) > sizes["M"]:
+        raise ValueError(f"z_hat: expected N <= M={sizes['M']} forced states, got N={sizes['N']}")
+    return sizes["T"]
+
+
+_KNOWN: dict[Any, int] = {}
+
+
+def _checked_before(values: dict[str, Any], options: tuple[Any, ...]) -> int:
+    """The same; arguments like earlier ones are not checked again."""
+    likeness = [x if x is None else (x.shape, x.dtype, x.device, x.requires_grad) for x in values.values()]
+    key = (*options, *likeness)
+    steps = _KNOWN.get(key)
+    if steps is None:
+        if len(_KNOWN) >= 1024:
+            _KNOWN.clear()
+        steps = _KNOWN[key] = _checked(values, options)
+    return steps
+
+
 def _per_model(value, name: str, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:
     """A number for all models, or a tensor with one per model."""
     if isinstance(value, Tensor):
@@ -172,30 +208,21 @@ def _call(z0, A, W1, h1, W2, h2, alpha, thresholds, C, u, z_hat, forcing_alpha, 
     drive = _input_term(C, u, E, B)
     values = dict(z0=z0, A=A, W1=W1, h1=h1, W2=W2, h2=h2, alpha=alpha, thresholds=thresholds, drive=drive, z_hat=z_hat,
                   forcing_alpha=forcing_alpha, forcing_interval=forcing_interval, lengths=lengths)  # fmt: skip
-    check_tensors(SPEC, values)
-    sizes = bind_sizes(SPEC, values, {} if steps is None else {"T": steps})
-    _check_cell(cell, sizes, values, n_relu)
-    if "T" not in sizes:
-        raise ValueError("steps: is required when neither u nor z_hat gives the number of steps T")
-    if sizes["T"] < 1 or first_step < 0 or keep_every < 0:
-        raise ValueError(
-            f"steps, first_step, keep_every: expected >= 1, 0, 0, got {sizes['T']}, {first_step}, {keep_every}"
-        )
-    if sizes.get("N", 0) > sizes["M"]:
-        raise ValueError(f"z_hat: expected N <= M={sizes['M']} forced states, got N={sizes['N']}")
+    ordinary = plain(tuple(values.values()))
+    options: tuple[Any, ...] = (cell, n_relu, steps, first_step, keep_every)
+    T = _checked_before(values, options) if ordinary else _checked(values, options)
     if z_hat is not None and z_hat.shape[0] == 1 and E > 1 and z_hat.requires_grad:
         values["z_hat"] = z_hat.expand(E, -1, -1, -1)
     if backend == "reference":
-        _check_values(forcing_alpha, forcing_interval, lengths, sizes["T"])
-        options: dict[str, Any] = dict(
-            cell=cell, n_relu=n_relu, steps=sizes["T"], first_step=first_step, keep_every=keep_every
+        _check_values(forcing_alpha, forcing_interval, lengths, T)
+        found = load(SPEC.name, "reference").forward(
+            *values.values(), cell=cell, n_relu=n_relu, steps=T, first_step=first_step, keep_every=keep_every
         )
-        return PlrnnRollout(*load(SPEC.name, "reference").forward(*values.values(), **options))
-    return PlrnnRollout(
-        *torch.ops.neurorbit.rollout_plrnn(
-            *values.values(), cell, n_relu, sizes["T"], first_step, keep_every, backend or ""
-        )
-    )
+        return PlrnnRollout(*found)
+    inputs = *values.values(), cell, n_relu, T, first_step, keep_every, backend or ""
+    if not ordinary:
+        return PlrnnRollout(*torch.ops.neurorbit.rollout_plrnn(*inputs))
+    return PlrnnRollout(*(_Rollout.apply if torch.is_grad_enabled() else _forward)(*inputs))
 
 
 def rollout_plrnn(

@@ -53,7 +53,8 @@ _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
 
 
-def _spread(builder, value, vector):
+def emit_spread(builder, value):
+    vector = ir.VectorType(value.type, LANES)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
@@ -69,7 +70,7 @@ def splat(typingctx, value):
     """The number in every lane."""
 
     def codegen(context, builder, sig, args):
-        return _spread(builder, args[0], context.get_value_type(sig.return_type))
+        return emit_spread(builder, args[0])
 
     return Lanes(value)(value), codegen
 
@@ -80,7 +81,7 @@ def splat_at(typingctx, array, i, j):
 
     def codegen(context, builder, sig, args):
         pointer = _element(context, builder, sig.args[0], args[0], args[1:])
-        return _spread(builder, builder.load(pointer), context.get_value_type(sig.return_type))
+        return emit_spread(builder, builder.load(pointer))
 
     return Lanes(array.dtype)(array, types.intp, types.intp), codegen
 
@@ -126,21 +127,25 @@ where_positive = _select(lambda builder, c, zero: builder.fcmp_ordered(">", c, z
 where_number = _select(lambda builder, c, zero: builder.fcmp_ordered("ord", c, zero))
 
 
-@intrinsic
-def fma(typingctx, a, b, c):
+def emit_fma(builder, a, b, c):
     """a * b + c with one rounding.
 
     Spelled out, and no operation may be reordered or fused by the compiler: the same sources give the same bits on
     every machine and in every process, freshly compiled or from the cache.
     """
+    suffix = "f32" if isinstance(a.type.element, ir.FloatType) else "f64"
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(a.type, [a.type] * 3), f"llvm.fma.v{LANES}{suffix}"
+    )
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a * b + c with one rounding."""
 
     def codegen(context, builder, sig, args):
-        vector = args[0].type
-        suffix = "f32" if isinstance(vector.element, ir.FloatType) else "f64"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}{suffix}"
-        )
-        return builder.call(function, args)
+        return emit_fma(builder, *args)
 
     return c(a, b, c), codegen
 
@@ -180,102 +185,6 @@ def relu(v, zero):
     return where_positive(v, v, zero)
 
 
-@numba.njit(**JIT)
-def multiply(y, y0, w, x, x0, rows, inner):
-    """y[y0 + r] = sum_k w[r, k] x[x0 + k], each row a value of LANES; four rows and two k at a time.
-
-    Where fewer than four rows are left, the last one is computed again: eight independent sums hide the latency.
-    """
-    zero = splat(y.dtype.type(0))
-    last = rows - 1
-    even = inner // 2 * 2
-    for r in range(0, rows, 4):
-        r1, r2, r3 = min(r + 1, last), min(r + 2, last), min(r + 3, last)
-        s0, s1, s2, s3, p0, p1, p2, p3 = zero, zero, zero, zero, zero, zero, zero, zero
-        for k in range(0, even, 2):
-            v, n = load(x, x0 + k, 0), load(x, x0 + k + 1, 0)
-            s0, p0 = fma(splat_at(w, r, k), v, s0), fma(splat_at(w, r, k + 1), n, p0)
-            s1, p1 = fma(splat_at(w, r1, k), v, s1), fma(splat_at(w, r1, k + 1), n, p1)
-            s2, p2 = fma(splat_at(w, r2, k), v, s2), fma(splat_at(w, r2, k + 1), n, p2)
-            s3, p3 = fma(splat_at(w, r3, k), v, s3), fma(splat_at(w, r3, k + 1), n, p3)
-        if even < inner:
-            v = load(x, x0 + even, 0)
-            s0 = fma(splat_at(w, r, even), v, s0)
-            s1 = fma(splat_at(w, r1, even), v, s1)
-            s2 = fma(splat_at(w, r2, even), v, s2)
-            s3 = fma(splat_at(w, r3, even), v, s3)
-        store(y, y0 + r, 0, s0 + p0)
-        store(y, y0 + r1, 0, s1 + p1)
-        store(y, y0 + r2, 0, s2 + p2)
-        store(y, y0 + r3, 0, s3 + p3)
-
-
-@numba.njit(**JIT)
-def add_products(g, k, row, x, rows, steps):
-    """g[k, r] += sum over t and lanes of row[t] x[t * rows + r], for r < rows; four r and two t at a time."""
-    zero = splat(g.dtype.type(0))
-    last = rows - 1
-    even = steps // 2 * 2
-    for r in range(0, rows, 4):
-        r1, r2, r3 = min(r + 1, last), min(r + 2, last), min(r + 3, last)
-        s0, s1, s2, s3, p0, p1, p2, p3 = zero, zero, zero, zero, zero, zero, zero, zero
-        for t in range(0, even, 2):
-            i, j = t * rows, (t + 1) * rows
-            v, n = load(row, t, 0), load(row, t + 1, 0)
-            s0, p0 = fma(v, load(x, i + r, 0), s0), fma(n, load(x, j + r, 0), p0)
-            s1, p1 = fma(v, load(x, i + r1, 0), s1), fma(n, load(x, j + r1, 0), p1)
-            s2, p2 = fma(v, load(x, i + r2, 0), s2), fma(n, load(x, j + r2, 0), p2)
-            s3, p3 = fma(v, load(x, i + r3, 0), s3), fma(n, load(x, j + r3, 0), p3)
-        if even < steps:
-            i = even * rows
-            v = load(row, even, 0)
-            s0, s1 = fma(v, load(x, i + r, 0), s0), fma(v, load(x, i + r1, 0), s1)
-            s2, s3 = fma(v, load(x, i + r2, 0), s2), fma(v, load(x, i + r3, 0), s3)
-        g[k, r] += total(s0 + p0)
-        if r + 1 < rows:
-            g[k, r1] += total(s1 + p1)
-        if r + 2 < rows:
-            g[k, r2] += total(s2 + p2)
-        if r + 3 < rows:
-            g[k, r3] += total(s3 + p3)
-
-
-@numba.njit(**JIT)
-def matrix_at(address, like, model, rows, columns):
-    """Matrix [rows, columns] of one model in a stack [E, rows, columns] that begins at `address`."""
-    offset = model * rows * columns * like.itemsize
-    return numba.carray(pointer(address + offset, like), (rows, columns))
-
-
-@numba.njit(**JIT)
-def sequences_at(address, like, model, B, T, width):
-    """Sequences [B, T, width] of one model in [E, B, T, width] that begins at `address`."""
-    offset = model * B * T * width * like.itemsize
-    return numba.carray(pointer(address + offset, like), (B, T, width))
-
-
-@numba.njit(**JIT)
-def lanes_in(block, data, b0, count, t0, t1, width):
-    """block[(t - t0) * width + m, i] = data[b0 + i, t, m]; lanes past `count` become 0."""
-    for i in range(LANES):
-        if i < count:
-            for t in range(t0, t1):
-                for m in range(width):
-                    block[(t - t0) * width + m, i] = data[b0 + i, t, m]
-        else:
-            for r in range((t1 - t0) * width):
-                block[r, i] = 0
-
-
-@numba.njit(**JIT)
-def lanes_out(data, block, b0, count, t0, t1, width):
-    """The way back: data[b0 + i, t, m] = block[(t - t0) * width + m, i]."""
-    for i in range(count):
-        for t in range(t0, t1):
-            for m in range(width):
-                data[b0 + i, t, m] = block[(t - t0) * width + m, i]
-
-
 def addresses(*tensors: torch.Tensor | None) -> np.ndarray:
     """Where the tensors' data begin, 0 for a missing one; they must be contiguous and stay alive during the call."""
     return np.array([0 if x is None else x.data_ptr() for x in tensors], np.int64)
@@ -295,18 +204,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def run_tasks(function, tasks: int, *args) -> None:
+def workers_for(tasks: int) -> int:
+    """How many threads `run_tasks` uses."""
+    return max(1, min(numba.config.NUMBA_NUM_THREADS, tasks))
+
+
+def run_tasks(function, tasks: int, *args, numbered: bool = False) -> None:
     """function(first, last, *args) over all tasks, split among numba's number of threads; it must release the GIL.
 
+    A numbered function also learns which thread it is: function(first, last, thread, *args).
     Plain threads, not prange: a quarter of the compile time, nothing at all for a single task, safe after a fork.
     """
-    threads = min(numba.config.NUMBA_NUM_THREADS, tasks)
-    if threads <= 1:
-        function(0, tasks, *args)
-        return
-    bounds = [tasks * i // threads for i in range(threads + 1)]
-    pool = _pool(threads - 1)
-    others = [pool.submit(function, a, b, *args) for a, b in pairwise(bounds[1:])]
-    function(0, bounds[1], *args)
+    workers = workers_for(tasks)
+    bounds = [tasks * i // workers for i in range(workers + 1)]
+    parts = [(*part, i) if numbered else part for i, part in enumerate(pairwise(bounds))]
+    others = [_pool(workers - 1).submit(function, *part, *args) for part in parts[1:]]
+    function(*parts[0], *args)
     for other in others:
         other.result()

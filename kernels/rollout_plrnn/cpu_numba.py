@@ -1,5 +1,8 @@
 """CPU twin of rollout_plrnn: the time loop fused, sixteen sequences in SIMD lanes, models x blocks in parallel."""
 
+from array import array
+from itertools import accumulate
+
 import numba
 import numpy as np
 import torch
@@ -7,27 +10,45 @@ import torch
 from neurorbit.kernels.numba_common import (
     JIT,
     LANES,
-    add_products,
-    addresses,
     contiguous,
     fma,
-    lanes_in,
-    lanes_out,
-    load,
-    matrix_at,
-    multiply,
-    relu,
     run_tasks,
-    sequences_at,
     splat,
-    splat_at,
-    store,
-    total,
     where_number,
     where_positive,
+    workers_for,
+)
+from neurorbit.kernels.numba_rows_common import (
+    at,
+    data_pointers,
+    lanes_in,
+    lanes_out,
+    load_row,
+    multiply,
+    numbers,
+    pointer_to,
+    spread_at,
+    store_row,
+)
+from neurorbit.kernels.rollout_plrnn.numba_passes import (
+    ALRNN,
+    DENDRITIC,
+    DENDRITIC_CLIPPED,
+    RELU,
+    SHALLOW,
+    SHALLOW_CLIPPED,
+    add_lanes,
+    basis_gradients,
+    centre,
+    hidden_backward,
+    hidden_forward,
+    hidden_gradients,
+    inputs_of_basis,
+    phi_of,
+    state_gradients,
+    times_slope,
 )
 
-RELU, DENDRITIC, DENDRITIC_CLIPPED, SHALLOW, SHALLOW_CLIPPED, ALRNN = range(6)
 CODES = {
     "plrnn": RELU,
     "plrnn-mc": RELU,
@@ -37,339 +58,233 @@ CODES = {
     "shallow-clipped": SHALLOW_CLIPPED,
     "alrnn": ALRNN,
 }
+FUSED_STATES = 8  # cells with a hidden layer and at most this many states keep them in registers
 GROUPS = 16  # at most this many partial weight gradients per model
 FORWARD_CHUNK = 16  # steps transposed into lanes at a time
 BACKWARD_ROWS = 2048  # hidden activations of this many rows of lanes are recomputed at a time (L2 cache)
+FUSED_ROWS = 192  # states and adjoints of this many rows of lanes at a time (L1 cache)
 
 
 @numba.njit(**JIT)
-def activate(phi, q, r0, stride, k0, advance, count, cell, bias, alpha, thresholds, n_linear):
-    """phi[i] = phi_k(q[r0 + i stride]) with unit k = k0 + i advance, for i < count."""
-    zero = splat(q.dtype.type(0))
-    if cell == SHALLOW:
-        for i in range(count):
-            store(phi, i, 0, relu(load(q, r0 + i * stride, 0) + splat_at(bias, k0 + i * advance, 0), zero))
-    elif cell == SHALLOW_CLIPPED:
-        for i in range(count):
-            v = load(q, r0 + i * stride, 0)
-            store(phi, i, 0, relu(v + splat_at(bias, k0 + i * advance, 0), zero) - relu(v, zero))
-    elif cell == RELU or cell == ALRNN:
-        for i in range(count):
-            v = load(q, r0 + i * stride, 0)
-            store(phi, i, 0, relu(v, zero) if k0 + i * advance >= n_linear else v)
-    else:
-        clip = splat(q.dtype.type(cell == DENDRITIC_CLIPPED))
-        for i in range(count):
-            v = load(q, r0 + i * stride, 0)
-            floor = clip * relu(v, zero)
-            s = zero
-            for d in range(alpha.shape[0]):
-                base = relu(v - splat_at(thresholds, k0 + i * advance, d), zero) - floor
-                s = fma(splat_at(alpha, d, 0), base, s)
-            store(phi, i, 0, s)
+def sizes_of(p):
+    """B, T, M, K, H, D, N; cell, centred, n_linear, first_step; numbers from model to model of z_hat and lengths."""
+    return p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12]
 
 
 @numba.njit(**JIT)
-def times_slope(dq, dphi, q, r0, stride, k0, advance, count, cell, bias, alpha, thresholds, n_linear):
-    """dq[i] = dphi[r] * phi_k'(q[r]) with r = r0 + i stride and k = k0 + i advance, for i < count."""
-    zero = splat(q.dtype.type(0))
-    if cell == SHALLOW:
-        for i in range(count):
-            v = load(q, r0 + i * stride, 0) + splat_at(bias, k0 + i * advance, 0)
-            store(dq, i, 0, where_positive(v, load(dphi, r0 + i * stride, 0), zero))
-    elif cell == SHALLOW_CLIPPED:
-        for i in range(count):
-            v, g = load(q, r0 + i * stride, 0), load(dphi, r0 + i * stride, 0)
-            moved = v + splat_at(bias, k0 + i * advance, 0)
-            store(dq, i, 0, where_positive(moved, g, zero) - where_positive(v, g, zero))
-    elif cell == RELU or cell == ALRNN:
-        for i in range(count):
-            g = load(dphi, r0 + i * stride, 0)
-            kinked = where_positive(load(q, r0 + i * stride, 0), g, zero)
-            store(dq, i, 0, kinked if k0 + i * advance >= n_linear else g)
-    else:
-        one = splat(q.dtype.type(1))
-        clip = splat(q.dtype.type(cell == DENDRITIC_CLIPPED))
-        for i in range(count):
-            v = load(q, r0 + i * stride, 0)
-            floor = where_positive(v, clip, zero)
-            s = zero
-            for d in range(alpha.shape[0]):
-                on = where_positive(v - splat_at(thresholds, k0 + i * advance, d), one, zero)
-                s = fma(splat_at(alpha, d, 0), on - floor, s)
-            store(dq, i, 0, load(dphi, r0 + i * stride, 0) * s)
-
-
-@numba.njit(**JIT)
-def centre(q, M):
-    """q - mean(q): its own transpose."""
-    s = splat(q.dtype.type(0))
-    for m in range(M):
-        s = s + load(q, m, 0)
-    s = s * splat(q.dtype.type(1) / q.dtype.type(M))
-    for m in range(M):
-        store(q, m, 0, load(q, m, 0) - s)
-
-
-@numba.njit(**JIT)
-def basis(q, q0, z, z0, M, H, W2, centred):
-    """q = W2 z, z, or z - mean(z)."""
-    if H:
-        multiply(q, q0, W2, z, z0, H, M)
-        return
-    for m in range(M):
-        store(q, q0 + m, 0, load(z, z0 + m, 0))
-    if centred:
-        centre(q[q0 : q0 + M], M)
-
-
-@numba.njit(**JIT)
-def remaining(lengths, shared, e, b0, count, T, out):
+def remaining(p, i, offset, count, T, out):
     """Steps of each lane's sequence, as floating values; 0 for lanes past the batch."""
-    for i in range(LANES):
-        out[0, i] = 0
-        if i < count:
-            out[0, i] = T if lengths.size == 0 else lengths[0 if shared else e, b0 + i]
+    lengths = numbers(p, i, offset, numba.int64(0))
+    for lane in range(LANES):
+        out[lane] = 0
+        if lane < count:
+            out[lane] = lengths[lane] if p[i] else T
 
 
 @numba.njit(**JIT)
-def forward_task(task, where, S, like, lengths, interval):
-    """One model, one block of lanes: all steps."""
-    B, T, M, K, H, D, N, shared = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
-    cell, centred, n_linear, first_step, keep_every, has_drive, kept = S[9], S[10], S[11], S[12], S[13], S[14], S[15]
+def forward_tasks(first, last, worker, address, like, rows, wide):
+    """Each task is one model and one block of lanes: all steps."""
+    p = pointer_to(address, numba.int64(0))
+    B, T, M, K, H, D, N, cell, centred, n_linear, first_step, z_hat_step, lengths_step = sizes_of(p)
+    keep_every, kept = p[13], p[14]
     blocks = (B + LANES - 1) // LANES
-    e, b0 = task // blocks, task % blocks * LANES
-    count = min(LANES, B - b0)
-    out = sequences_at(where[0], like, e, B, kept, M)
-    final = sequences_at(where[1], like, e, B, 1, M)
-    start = sequences_at(where[2], like, e, B, 1, M)
-    A, W1, h1 = (
-        matrix_at(where[3], like, e, M, 1),
-        matrix_at(where[4], like, e, M, K),
-        matrix_at(where[5], like, e, M, 1),
-    )
-    W2, h2 = matrix_at(where[6], like, e, H, M), matrix_at(where[7], like, e, H, 1)
-    alpha, thresholds = matrix_at(where[8], like, e, D, 1), matrix_at(where[9], like, e, M, D)
-    drive = sequences_at(where[10], like, e, B, T, M)
-    z_hat = sequences_at(where[11], like, 0 if shared else e, B, T, N)
-    a = splat(matrix_at(where[12], like, e, 1, 1)[0, 0]) if N else splat(like.dtype.type(0))
-    zero = splat(like.dtype.type(0))
-    keep = splat(like.dtype.type(1)) - a
-    z = np.zeros((M, LANES), like.dtype)
-    new = np.zeros((M, LANES), like.dtype)
-    phi = np.zeros((K, LANES), like.dtype)
-    drives = np.zeros((FORWARD_CHUNK * M if has_drive else 0, LANES), like.dtype)
-    signals = np.zeros((FORWARD_CHUNK * N, LANES), like.dtype)
-    outs = np.zeros((FORWARD_CHUNK * M, LANES), like.dtype)
-    steps = np.zeros((1, LANES), like.dtype)
-    remaining(lengths, S[16], e, b0, count, T, steps)
-    lanes_in(z, start, b0, count, 0, 1, M)
-    row, buffered = 0, 0
-    for t in range(T):
-        c = t % FORWARD_CHUNK
-        if c == 0:
-            t1 = min(t + FORWARD_CHUNK, T)
-            lanes_in(signals, z_hat, b0, count, t, t1, N)
-            if has_drive:
-                lanes_in(drives, drive, b0, count, t, t1, M)
-        basis(phi, 0, z, 0, M, H, W2, centred)
-        activate(phi, phi, 0, 1, 0, 1, K, cell, h2, alpha, thresholds, n_linear)
-        multiply(new, 0, W1, phi, 0, M, K)
-        inside = load(steps, 0, 0) - splat(like.dtype.type(t))
-        emits = keep_every > 0 and (t + 1) % keep_every == 0
-        due = N > 0 and (first_step + t + 1) % interval[e] == 0
-        for m in range(M):
-            before = load(z, m, 0)
-            value = fma(splat_at(A, m, 0), before, load(new, m, 0) + splat_at(h1, m, 0))
-            if has_drive:
-                value = value + load(drives, c * M + m, 0)
-            if emits:
-                store(outs, buffered * M + m, 0, where_positive(inside, value, zero))
-            if due and m < N:
-                signal = load(signals, c * N + m, 0)
-                value = where_number(signal, keep * value + a * signal, value)
-            store(z, m, 0, where_positive(inside, value, before))
-        if emits:
-            buffered += 1
-        if buffered == FORWARD_CHUNK or t == T - 1:
-            lanes_out(out, outs, b0, count, row, row + buffered, M)
-            row += buffered
-            buffered = 0
-    lanes_out(final, z, b0, count, 0, 1, M)
-
-
-@numba.njit(**JIT)
-def forward_tasks(first, last, where, S, like, lengths, interval):
+    scratch = numbers(p, 36, worker * p[37] * LANES, like)
+    zero, one = splat(like), splat(like + type(like)(1))
+    share = splat(type(like)(1) / type(like)(M))
+    z, new, phi = scratch, at(scratch, p[30] * LANES), at(scratch, p[31] * LANES)
+    drives, signals = at(scratch, p[32] * LANES), at(scratch, p[33] * LANES)
+    outs, steps = at(scratch, p[34] * LANES), at(scratch, p[35] * LANES)
     for task in range(first, last):
-        forward_task(task, where, S, like, lengths, interval)
+        e, b0 = task // blocks, task % blocks * LANES
+        count = min(LANES, B - b0)
+        out, final = numbers(p, 15, (e * B + b0) * kept * M, like), numbers(p, 16, (e * B + b0) * M, like)
+        start = numbers(p, 17, (e * B + b0) * M, like)
+        A, W1, h1 = numbers(p, 18, e * M, like), numbers(p, 19, e * M * K, like), numbers(p, 20, e * M, like)
+        W2, h2 = numbers(p, 21, e * H * M, like), numbers(p, 22, e * H, like)
+        alpha, thresholds = numbers(p, 23, e * D, like), numbers(p, 24, e * M * D, like)
+        drive = numbers(p, 25, (e * B + b0) * T * M, like)
+        z_hat = numbers(p, 26, e * z_hat_step + b0 * T * N, like)
+        a, interval = zero, 1
+        if N:
+            a, interval = spread_at(numbers(p, 27, e, like), 0), numbers(p, 28, e, numba.int64(0))[0]
+        keep = one - a
+        basis = cell, h2, alpha, thresholds, D, n_linear
+        remaining(p, 29, e * lengths_step + b0, count, T, steps)
+        lanes_in(z, start, M, count, M)
+        row, buffered = 0, 0
+        for t in range(T):
+            c = t % FORWARD_CHUNK
+            if c == 0:
+                n = min(FORWARD_CHUNK, T - t)
+                lanes_in(signals, at(z_hat, t * N), T * N, count, n * N)
+                if p[25]:
+                    lanes_in(drives, at(drive, t * M), T * M, count, n * M)
+            if wide is not None:
+                inputs_of_basis(phi, z, W2, M, H, centred, share, zero)
+                for k in range(K):
+                    store_row(phi, k, phi_of(load_row(phi, k), k, basis, zero))
+                multiply(new, W1, K, 1, phi, M, K, zero)
+            if rows is not None:
+                hidden_forward(new, z, W1, W2, h2, K, cell == SHALLOW_CLIPPED, rows, zero, one)
+            inside = load_row(steps, 0) - splat(type(like)(t))
+            emits = keep_every > 0 and (t + 1) % keep_every == 0
+            due = N > 0 and (first_step + t + 1) % interval == 0
+            for m in range(M):
+                before = load_row(z, m)
+                value = fma(spread_at(A, m), before, load_row(new, m) + spread_at(h1, m))
+                if p[25]:
+                    value = value + load_row(drives, c * M + m)
+                if emits:
+                    store_row(outs, buffered * M + m, where_positive(inside, value, zero))
+                if due and m < N:
+                    signal = load_row(signals, c * N + m)
+                    value = where_number(signal, keep * value + a * signal, value)
+                store_row(z, m, where_positive(inside, value, before))
+            if emits:
+                buffered += 1
+            if buffered == FORWARD_CHUNK or t == T - 1:
+                lanes_out(at(out, row * M), kept * M, outs, count, buffered * M)
+                row += buffered
+                buffered = 0
+        lanes_out(final, M, z, count, M)
 
 
 @numba.njit(**JIT)
-def states_before(zp, signals, start, z, z_hat, a, keep, interval, first_step, b0, count, t0, t1, M, N):
+def states_before(zp, signals, start, z, z_hat, a, keep, interval, first_step, count, t0, t1, T, M, N):
     """zp: states before each step of the chunk, after forcing; signals: those of the steps t0 - 1 .. t1 - 1."""
     head = 1 if t0 == 0 else 0
     if head:
-        lanes_in(zp, start, b0, count, 0, 1, M)
-    lanes_in(signals[head * N :], z_hat, b0, count, t0 - 1 + head, t1, N)
-    lanes_in(zp[head * M :], z, b0, count, t0 - 1 + head, t1 - 1, M)
+        lanes_in(zp, start, M, count, M)
+    lanes_in(at(signals, head * N * LANES), at(z_hat, (t0 - 1 + head) * N), T * N, count, (t1 - t0 + 1 - head) * N)
+    lanes_in(at(zp, head * M * LANES), at(z, (t0 - 1 + head) * M), T * M, count, (t1 - t0 - head) * M)
     for t in range(t0 + head, t1):
         if N > 0 and (first_step + t) % interval == 0:
             for m in range(N):
-                value, signal = load(zp, (t - t0) * M + m, 0), load(signals, (t - t0) * N + m, 0)
-                store(zp, (t - t0) * M + m, 0, where_number(signal, keep * value + a * signal, value))
+                value, signal = load_row(zp, (t - t0) * M + m), load_row(signals, (t - t0) * N + m)
+                store_row(zp, (t - t0) * M + m, where_number(signal, keep * value + a * signal, value))
 
 
 @numba.njit(**JIT)
-def weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, steps, M, K, H, D, cell, h2,
-                     alpha, thresholds, n_linear):  # fmt: skip
-    """Adds the chunk's part: sums over its steps and lanes."""
-    zero = splat(zp.dtype.type(0))
-    for m in range(M):
-        s, r = zero, zero
-        for t in range(steps):
-            g = load(lam, t * M + m, 0)
-            s = fma(g, load(zp, t * M + m, 0), s)
-            r = r + g
-        dA[m, 0] += total(s)
-        dh1[m, 0] += total(r)
-    for k in range(K):
-        activate(row, q, k, K, k, 0, steps, cell, h2, alpha, thresholds, n_linear)
-        add_products(dW1t, k, row, lam, M, steps)
-        if H:
-            s = zero
-            for t in range(steps):
-                s = s + where_positive(load(q, t * K + k, 0) + splat_at(h2, k, 0), load(dphi, t * K + k, 0), zero)
-            times_slope(row, dphi, q, k, K, k, 0, steps, cell, h2, alpha, thresholds, n_linear)
-            dh2[k, 0] += total(s)
-            add_products(dW2, k, row, zp, M, steps)
-        for d in range(D):
-            threshold = splat_at(thresholds, k, d)
-            s, r = zero, zero
-            for t in range(steps):
-                v, g = load(q, t * K + k, 0), load(dphi, t * K + k, 0)
-                floor = relu(v, zero) if cell == DENDRITIC_CLIPPED else zero
-                s = fma(g, relu(v - threshold, zero) - floor, s)
-                r = r + where_positive(v - threshold, g, zero)
-            dalpha[d, 0] += total(s)
-            dthresholds[k, d] -= alpha[d, 0] * total(r)
-
-
-@numba.njit(**JIT)
-def backward_task(task, where, S, like, lengths, interval):
-    """One model, every `groups`-th block: chunks of time from the end; hidden activations recomputed per chunk."""
-    B, T, M, K, H, D, N, shared = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
-    cell, centred, n_linear, first_step, groups, wants_drive, wants_z_hat = (
-        S[9],
-        S[10],
-        S[11],
-        S[12],
-        S[13],
-        S[14],
-        S[15],
-    )
-    e, group = task // groups, task % groups
-    A, h2 = matrix_at(where[0], like, e, M, 1), matrix_at(where[1], like, e, H, 1)
-    W1t, W2 = matrix_at(where[2], like, e, K, M), matrix_at(where[3], like, e, H, M)
-    W2t = matrix_at(where[4], like, e, M, H)
-    alpha, thresholds = matrix_at(where[5], like, e, D, 1), matrix_at(where[6], like, e, M, D)
-    z_hat = sequences_at(where[7], like, 0 if shared else e, B, T, N)
-    a = splat(matrix_at(where[8], like, e, 1, 1)[0, 0]) if N else splat(like.dtype.type(0))
-    start, z = sequences_at(where[9], like, e, B, 1, M), sequences_at(where[10], like, e, B, T, M)
-    dz, dz_final = sequences_at(where[11], like, e, B, T, M), sequences_at(where[12], like, e, B, 1, M)
-    dz0 = sequences_at(where[13], like, e, B, 1, M)
-    ddrive, dz_hat = sequences_at(where[14], like, e, B, T, M), sequences_at(where[15], like, e, B, T, N)
-    dA, dh1 = matrix_at(where[16], like, task, M, 1), matrix_at(where[17], like, task, M, 1)
-    dW1t, dW2 = matrix_at(where[18], like, task, K, M), matrix_at(where[19], like, task, H, M)
-    dh2, dalpha = matrix_at(where[20], like, task, H, 1), matrix_at(where[21], like, task, D, 1)
-    dthresholds = matrix_at(where[22], like, task, M, D)
-    zero = splat(like.dtype.type(0))
-    keep = splat(like.dtype.type(1)) - a
-    chunk = min(T, max(4, min(64, BACKWARD_ROWS // K)))
-    zp = np.zeros((chunk * M, LANES), like.dtype)
-    lam = np.zeros((chunk * M, LANES), like.dtype)
-    dzs = np.zeros((chunk * M, LANES), like.dtype)
-    signals = np.zeros(((chunk + 1) * N, LANES), like.dtype)
-    dsignals = np.zeros((chunk * N, LANES), like.dtype)
-    q = np.zeros((chunk * K, LANES), like.dtype)
-    dphi = np.zeros((chunk * K, LANES), like.dtype)
-    row = np.zeros((chunk, LANES), like.dtype)
-    dq = np.zeros((K, LANES), like.dtype)
-    back = np.zeros((M, LANES), like.dtype)
-    g = np.zeros((M, LANES), like.dtype)
-    length = np.zeros((1, LANES), like.dtype)
-    for b0 in range(group * LANES, B, groups * LANES):
-        count = min(LANES, B - b0)
-        remaining(lengths, S[16], e, b0, count, T, length)
-        lanes_in(g, dz_final, b0, count, 0, 1, M)
-        t1 = T
-        while t1 > 0:
-            t0 = max(0, t1 - chunk)
-            states_before(zp, signals, start, z, z_hat, a, keep, interval[e], first_step, b0, count, t0, t1, M, N)
-            lanes_in(dzs, dz, b0, count, t0, t1, M)
-            for t in range(t1 - t0):
-                basis(q, t * K, zp, t * M, M, H, W2, centred)
-            for t in range(t1 - 1, t0 - 1, -1):
-                c = t - t0
-                inside = load(length, 0, 0) - splat(like.dtype.type(t))
-                due = N > 0 and (first_step + t + 1) % interval[e] == 0
-                for m in range(M):
-                    value = load(g, m, 0)
-                    if m < N:
-                        part = zero
-                        if due:
-                            signal = load(signals, (c + 1) * N + m, 0)
-                            part = where_number(signal, a * value, zero)
-                            value = where_number(signal, keep * value, value)
-                        store(dsignals, c * N + m, 0, where_positive(inside, part, zero))
-                    store(lam, c * M + m, 0, where_positive(inside, value + load(dzs, c * M + m, 0), zero))
-                multiply(dphi, c * K, W1t, lam, c * M, K, M)
-                times_slope(dq, dphi, q, c * K, 1, 0, 1, K, cell, h2, alpha, thresholds, n_linear)
-                source = dq
-                if H:
-                    multiply(back, 0, W2t, dq, 0, M, H)
-                    source = back
-                elif centred:
-                    centre(dq, M)
-                for m in range(M):
-                    value = fma(splat_at(A, m, 0), load(lam, c * M + m, 0), load(source, m, 0))
-                    store(g, m, 0, where_positive(inside, value, load(g, m, 0)))
-            weight_gradients(dA, dW1t, dh1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, t1 - t0, M, K, H, D,
-                             cell, h2, alpha, thresholds, n_linear)  # fmt: skip
-            if wants_drive:
-                lanes_out(ddrive, lam, b0, count, t0, t1, M)
-            if wants_z_hat:
-                lanes_out(dz_hat, dsignals, b0, count, t0, t1, N)
-            t1 = t0
-        lanes_out(dz0, g, b0, count, 0, 1, M)
-
-
-@numba.njit(**JIT)
-def backward_tasks(first, last, where, S, like, lengths, interval):
+def backward_tasks(first, last, worker, address, like, rows, wide):
+    """Each task is one model and every `groups`-th block: chunks of time from the end; hidden layer recomputed."""
+    p = pointer_to(address, numba.int64(0))
+    B, T, M, K, H, D, N, cell, centred, n_linear, first_step, z_hat_step, lengths_step = sizes_of(p)
+    groups, chunk = p[13], p[14]
+    scratch = numbers(p, 51, worker * p[52] * LANES, like)
+    zero, one = splat(like), splat(like + type(like)(1))
+    share = splat(type(like)(1) / type(like)(M))
+    zp, lam, dzs = scratch, at(scratch, p[39] * LANES), at(scratch, p[40] * LANES)
+    signals, dsignals = at(scratch, p[41] * LANES), at(scratch, p[42] * LANES)
+    g, back, length = at(scratch, p[43] * LANES), at(scratch, p[44] * LANES), at(scratch, p[45] * LANES)
+    dq, row, sums = at(scratch, p[46] * LANES), at(scratch, p[47] * LANES), at(scratch, p[48] * LANES)
+    q, dphi = at(scratch, p[49] * LANES), at(scratch, p[50] * LANES)
     for task in range(first, last):
-        backward_task(task, where, S, like, lengths, interval)
+        e, group = task // groups, task % groups
+        A, W1 = numbers(p, 15, e * M, like), numbers(p, 16, e * M * K, like)
+        W2, h2 = numbers(p, 17, e * H * M, like), numbers(p, 18, e * H, like)
+        alpha, thresholds = numbers(p, 19, e * D, like), numbers(p, 20, e * M * D, like)
+        dA, dh1 = numbers(p, 32, task * M, like), numbers(p, 33, task * M, like)
+        dW1, dW2 = numbers(p, 34, task * M * K, like), numbers(p, 35, task * H * M, like)
+        dh2, dalpha = numbers(p, 36, task * H, like), numbers(p, 37, task * D, like)
+        dthresholds = numbers(p, 38, task * M * D, like)
+        a, interval = zero, 1
+        if N:
+            a, interval = spread_at(numbers(p, 21, e, like), 0), numbers(p, 22, e, numba.int64(0))[0]
+        keep = one - a
+        basis = cell, h2, alpha, thresholds, D, n_linear
+        if rows is not None:
+            for r in range(K * (2 * M + 1)):
+                store_row(sums, r, zero)
+        for b0 in range(group * LANES, B, groups * LANES):
+            sequence = e * B + b0
+            start, z = numbers(p, 24, sequence * M, like), numbers(p, 25, sequence * T * M, like)
+            z_hat = numbers(p, 23, e * z_hat_step + b0 * T * N, like)
+            count = min(LANES, B - b0)
+            remaining(p, 28, e * lengths_step + b0, count, T, length)
+            lanes_in(g, numbers(p, 27, sequence * M, like), M, count, M)
+            t1 = T
+            while t1 > 0:
+                t0 = max(0, t1 - chunk)
+                states_before(zp, signals, start, z, z_hat, a, keep, interval, first_step, count, t0, t1, T, M, N)
+                lanes_in(dzs, numbers(p, 26, (sequence * T + t0) * M, like), T * M, count, (t1 - t0) * M)
+                for t in range(t1 - 1, t0 - 1, -1):
+                    c = t - t0
+                    inside = load_row(length, 0) - splat(type(like)(t))
+                    due = N > 0 and (first_step + t + 1) % interval == 0
+                    zt, lt = at(zp, c * M * LANES), at(lam, c * M * LANES)
+                    for m in range(M):
+                        value = load_row(g, m)
+                        if m < N:
+                            part = zero
+                            if due:
+                                signal = load_row(signals, (c + 1) * N + m)
+                                part = where_number(signal, a * value, zero)
+                                value = where_number(signal, keep * value, value)
+                            store_row(dsignals, c * N + m, where_positive(inside, part, zero))
+                        store_row(lt, m, where_positive(inside, value + load_row(dzs, c * M + m), zero))
+                    if wide is not None:
+                        qt, dt = at(q, c * K * LANES), at(dphi, c * K * LANES)
+                        inputs_of_basis(qt, zt, W2, M, H, centred, share, zero)
+                        multiply(dt, W1, 1, K, lt, K, M, zero)
+                        for k in range(K):
+                            store_row(dq, k, times_slope(load_row(qt, k), load_row(dt, k), k, basis, zero, one))
+                        if H:
+                            multiply(back, W2, 1, M, dq, M, H, zero)
+                        else:
+                            for m in range(M):
+                                store_row(back, m, load_row(dq, m))
+                            if centred:
+                                centre(back, M, share, zero)
+                    if rows is not None:
+                        hidden_backward(back, lt, zt, W1, W2, h2, K, cell == SHALLOW_CLIPPED, rows, zero)
+                    for m in range(M):
+                        value = fma(spread_at(A, m), load_row(lt, m), load_row(back, m))
+                        store_row(g, m, where_positive(inside, value, load_row(g, m)))
+                state_gradients(dA, dh1, zp, lam, t1 - t0, M, zero)
+                if wide is not None:
+                    basis_gradients(dW1, dW2, dh2, dalpha, dthresholds, zp, lam, q, dphi, row, t1 - t0, M, K, H, basis,
+                                    zero, one)  # fmt: skip
+                if rows is not None:
+                    hidden_gradients(sums, zp, lam, t1 - t0, W1, W2, h2, K, cell == SHALLOW_CLIPPED, rows, zero)
+                if p[30]:
+                    lanes_out(numbers(p, 30, (sequence * T + t0) * M, like), T * M, lam, count, (t1 - t0) * M)
+                if p[31]:
+                    lanes_out(numbers(p, 31, (sequence * T + t0) * N, like), T * N, dsignals, count, (t1 - t0) * N)
+                t1 = t0
+            lanes_out(numbers(p, 29, sequence * M, like), M, g, count, M)
+        if rows is not None:
+            add_lanes(dW1, dW2, dh2, sums, M, K)
+
+
+_LIKE = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 
 def _sizes(a, T):
-    """Sizes that both directions need; a missing argument has size 0."""
-    (E, B, M), K = a["z0"].shape, a["W1"].shape[2]
-    H = 0 if a["W2"] is None else a["W2"].shape[1]
+    """What `sizes_of` reads; a missing argument has size 0."""
+    (_, B, M), K, z_hat, lengths = a["z0"].shape, a["W1"].shape[2], a["z_hat"], a["lengths"]
+    H = 0 if a["W2"] is None else K
     D = 0 if a["alpha"] is None else a["alpha"].shape[1]
-    N = 0 if a["z_hat"] is None else a["z_hat"].shape[3]
-    shared = a["z_hat"] is not None and a["z_hat"].shape[0] == 1
+    N = 0 if z_hat is None else z_hat.shape[3]
     n_linear = M - a["n_relu"] if a["cell"] == "alrnn" else 0
-    return [E, B, T, M, K, H, D, N, shared, CODES[a["cell"]], a["cell"] == "plrnn-mc", n_linear, a["first_step"]]
+    z_hat_step = 0 if z_hat is None or z_hat.shape[0] == 1 else B * T * N
+    lengths_step = 0 if lengths is None or lengths.shape[0] == 1 else B
+    return (B, T, M, K, H, D, N, CODES[a["cell"]], a["cell"] == "plrnn-mc", n_linear, a["first_step"], z_hat_step,
+            lengths_step)  # fmt: skip
 
 
-def _integers(a):
-    """(like, lengths, interval) as the kernels take them, and whether all models share the lengths."""
-    lengths = _NO_LENGTHS if a["lengths"] is None else a["lengths"].to(torch.int64).contiguous().numpy()
-    interval = _NO_INTERVAL if a["forcing_interval"] is None else a["forcing_interval"].to(torch.int64).numpy()
-    return (_LIKE[a["z0"].dtype], lengths, np.ascontiguousarray(interval)), lengths.shape[0] == 1
+def _long(x):
+    return x if x is None or x.dtype == torch.int64 else x.to(torch.int64)
 
 
-_NO_LENGTHS = np.empty((0, 0), np.int64)
-_NO_INTERVAL = np.empty(0, np.int64)
-_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+def _run(function, tasks, like, fused, values, buffers):
+    """Runs the tasks with a scratch buffer per thread: `buffers` are its parts, in rows of LANES numbers."""
+    *offsets, size = accumulate(buffers)
+    workers = workers_for(tasks)
+    scratch = like.new_empty(workers * size * LANES)
+    p = array("q", [*values, *offsets, scratch.data_ptr(), size])
+    number = _LIKE[like.dtype]
+    variant = ((number,) * fused, None) if fused else (None, 1)
+    run_tasks(function, tasks, p.buffer_info()[0], number, *variant, numbered=True)
 
 
 def forward(
@@ -377,40 +292,41 @@ def forward(
     *, cell, n_relu, steps, first_step=0, keep_every=1,
 ):  # fmt: skip
     """((z, z_final), saved): every element of the outputs is written."""
-    a = dict(locals())
-    E, B, M = z0.shape
-    inputs = contiguous(z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha)
+    sizes = _sizes(locals(), steps)
+    E, (B, _, M, K, H, _, N, *_) = z0.shape[0], sizes
+    inputs = contiguous(z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, _long(forcing_interval),
+                        _long(lengths))  # fmt: skip
     kept = steps // keep_every if keep_every else 0
     z, z_final = z0.new_empty(E, B, kept, M), z0.new_empty(E, B, M)
-    integers, shared = _integers(a)
-    S = np.array([*_sizes(a, steps), keep_every, drive is not None, kept, shared], np.int64)
-    run_tasks(forward_tasks, E * -(-B // LANES), addresses(z, z_final, *inputs), S, *integers)
+    fused = M if H and M <= FUSED_STATES else 0
+    chunk = min(FORWARD_CHUNK, steps)
+    buffers = M, M, 0 if fused else K, 0 if drive is None else chunk * M, chunk * N, chunk * M, 1
+    values = *sizes, keep_every, kept, *data_pointers(z, z_final, *inputs)
+    _run(forward_tasks, E * -(-B // LANES), z0, fused, values, buffers)
     return (z, z_final), {"z": z}
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]."""
-    T, wanted = saved["steps"], saved["wanted"]
-    z0, W1, W2, z_hat = saved["z0"], saved["W1"], saved["W2"], saved["z_hat"]
+    T, wanted, z0, z_hat = saved["steps"], saved["wanted"], saved["z0"], saved["z_hat"]
     sizes = _sizes(saved, T)
-    E, B, _, M, K, H, D, N = sizes[:8]
+    E, (B, _, M, K, H, D, N, *_) = z0.shape[0], sizes
     groups = min(GROUPS, -(-B // LANES))
-    integers, shared = _integers(saved)
-    S = np.array([*sizes, groups, "drive" in wanted, "z_hat" in wanted, shared], np.int64)
+    fused = M if H and M <= FUSED_STATES else 0
+    chunk = min(T, max(16, FUSED_ROWS // M // 16 * 16) if fused else max(4, min(64, BACKWARD_ROWS // K)))
     inputs = contiguous(
-        saved["A"], saved["h2"], W1.transpose(1, 2), W2, None if W2 is None else W2.transpose(1, 2), saved["alpha"],
-        saved["thresholds"], z_hat, saved["forcing_alpha"], z0, saved["z"], grads["z"], grads["z_final"],
+        saved["A"], saved["W1"], saved["W2"], saved["h2"], saved["alpha"], saved["thresholds"],
+        saved["forcing_alpha"], _long(saved["forcing_interval"]), z_hat, z0, saved["z"], grads["z"], grads["z_final"],
+        _long(saved["lengths"]),
     )  # fmt: skip
-    dz0 = z0.new_empty(E, B, M)
-    ddrive = z0.new_empty(E, B, T, M) if "drive" in wanted else None
-    dz_hat = z0.new_empty(E, B, T, N) if "z_hat" in wanted else None
-    shapes = {"A": (M,), "h1": (M,), "W1": (K, M), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
-    missing = {n for n, size in (("W2", H), ("h2", H), ("alpha", D), ("thresholds", D)) if size == 0}
-    sums = {n: None if n in missing else z0.new_zeros(E, groups, *shape) for n, shape in shapes.items()}
-    where = addresses(*inputs, dz0, ddrive, dz_hat, *sums.values())
-    run_tasks(backward_tasks, E * groups, where, S, *integers)
-    found = {n: p.sum(1) if groups > 1 else p[:, 0] for n, p in sums.items() if n in wanted}
-    if "W1" in wanted:
-        found["W1"] = found["W1"].transpose(1, 2).contiguous()
-    found |= {"z0": dz0, "drive": ddrive, "z_hat": dz_hat}
+    found = {"z0": z0.new_empty(E, B, M), "drive": z0.new_empty(E, B, T, M) if "drive" in wanted else None,
+             "z_hat": z0.new_empty(E, B, T, N) if "z_hat" in wanted else None}  # fmt: skip
+    shapes = {"A": (M,), "h1": (M,), "W1": (M, K), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
+    sums = {n: z0.new_zeros(E * groups, *shape) if all(shape) else None for n, shape in shapes.items()}
+    values = *sizes, groups, chunk, *data_pointers(*inputs, *found.values(), *sums.values())
+    buffers = (chunk * M, chunk * M, chunk * M, (chunk + 1) * N, chunk * N, M, M, 1, K, chunk,
+               K * (2 * M + 1) if fused else 0, 0 if fused else chunk * K, 0 if fused else chunk * K)  # fmt: skip
+    _run(backward_tasks, E * groups, z0, fused, values, buffers)
+    for n, s in sums.items():
+        found[n] = s if s is None or groups == 1 else s.unflatten(0, (E, groups)).sum(1)
     return {n: found[n] for n in wanted}
