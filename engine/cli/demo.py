@@ -10,14 +10,17 @@ from neurorbit.engine.cli.parsing import parse
 
 @dataclass(frozen=True)
 class DemoCommand:
-    """Reconstruct the Lorenz attractor from noisy data and compare with the known truth."""
+    """Run every system on data with a known answer: the Lorenz attractor reconstructed from noisy observations, spike
+    sequences found among random spikes."""
 
     workdir: str = "demo"
-    """Folder for the run, its figures and report.html; an earlier demo in it is replaced."""
+    """Folder for the runs, their figures and report.html; an earlier demo in it is replaced."""
+    systems: tuple[Literal["plrnn", "convseq"], ...] = ("plrnn", "convseq")
+    """Which systems to show."""
     minutes: float = 2.0
-    """About how long to train."""
+    """About how long to train the reconstruction."""
     runs: int = 8
-    """Independent runs, trained side by side."""
+    """Independent reconstructions, trained side by side."""
     seed: int = 0
     """Seed of the data and of the first run."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -31,14 +34,15 @@ def main(arguments: list[str], prog: str) -> int:
     command = parse(DemoCommand, arguments, prog)
 
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.tables import print_measures
+    from neurorbit.engine.cli.tables import print_measures, print_score
     from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
-    from neurorbit.engine.models.plrnn.demonstration import demonstrate
+    from neurorbit.engine.models.demonstration import demonstrate
 
     leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = demonstrate(
             command.workdir,
+            systems=command.systems,
             minutes=command.minutes,
             runs=command.runs,
             seed=command.seed,
@@ -46,6 +50,9 @@ def main(arguments: list[str], prog: str) -> int:
             backend=command.backend,
             reporter=reporter,
         )
-    print_measures(found.measures, found.truth, title="Lorenz-63 from noisy observations")
+    if found.plrnn is not None:
+        print_measures(found.plrnn.measures, found.plrnn.truth, title="Lorenz-63 from noisy observations")
+    if found.convseq is not None:
+        print_score(found.convseq.score, found.convseq.found.detections, title="Planted spike sequences")
     print(f"report: {found.report}")
     return 0

@@ -17,7 +17,7 @@ COMMANDS = {
     "convseq video": ("convseq_video", "write a film of the optimisation"),
     "convseq simulate": ("convseq_simulate", "write a recording with planted spike sequences, or tuned neurons"),
     "simulate": ("simulate", "write an orbit of a chaotic system to a file"),
-    "demo": ("demo", "reconstruct the Lorenz attractor from noisy data, with a table and a report"),
+    "demo": ("demo", "run every system on data with a known answer, with tables and a report"),
     "info": ("info", "show versions, device, and which backend runs each op"),
 }
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from neurorbit.engine.analysis.detections import Detections
+    from neurorbit.engine.analysis.sequence_scores import SequenceScore
 
 SHOWN = 20
 
@@ -30,6 +34,22 @@ def print_measures(found: Mapping[str, Any], truth: Mapping[str, Any] | None = N
     if len(found["runs"]) > SHOWN:
         console.print(f"the first {SHOWN} of {len(found['runs'])} runs; --json prints all")
     console.print("; ".join(f"{n}: {v}" for n, v in found["variants"].items()), style="dim", highlight=False)
+
+
+def print_score(score: SequenceScore, found: Detections, title: str | None = None) -> None:
+    """Detections against planted sequences, and what other significances would have detected."""
+    table = Table(title=title)
+    for name in ("", "planted", "detected", "matched", "precision", "recall", "F1", "timing error"):
+        table.add_column(name, justify="right")
+    unit = 1.0 if found.bin_s is None else found.bin_s
+    error = score.timing_error_bins
+    timing = "-" if error is None else f"{error * unit:.3g} {'bins' if found.bin_s is None else 's'}"
+    counts = (str(n) for n in (score.n_true, score.n_detected, score.matched))
+    ratios = (_text(v) for v in (score.precision, score.recall, score.f1))
+    table.add_row(found.significance, *counts, *ratios, timing, style="bold")
+    for name, count in found.other_counts.items():
+        table.add_row(name, str(score.n_true), str(count), *["-"] * 5)
+    Console().print(table)
 
 
 def _text(value: float | None) -> str:

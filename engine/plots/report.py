@@ -24,6 +24,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; background: 
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif;
   overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 0.5rem; }
+section + h1 { margin-top: 4rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 0.5rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 p { margin: 0.5rem 0; max-width: 46rem; }
 figure { margin: 1rem 0 1.5rem; }
@@ -37,6 +38,8 @@ th { background: var(--head); white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 @media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """.strip()
+
+_MAIN, _END = "<main>", "</main>"
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,26 @@ def save_figures(folder: str | Path, figures: Mapping[str, Figure | bytes], *, d
 
 def write_report(path: str | Path, title: str, intro: str, sections: Sequence[Section]) -> Path:
     """Write one self-contained HTML file: no scripts, no links to other files, pictures inside."""
+    parts = [f"<h1>{escape(title)}</h1>", *_paragraphs(intro)]
+    for section in sections:
+        parts.append(f"<section>\n<h2>{escape(section.heading)}</h2>")
+        parts += _paragraphs(section.text)
+        if section.table is not None:
+            parts.append(_table(*section.table))
+        parts += [_picture(figure, caption) for figure, caption in section.figures]
+        parts.append("</section>")
+    return _write_page(path, title, parts)
+
+
+def join_reports(path: str | Path, title: str, reports: Sequence[str | Path]) -> Path:
+    """One self-contained HTML file with the pages of several, one below the other."""
+    bodies = [Path(report).read_text(encoding="utf-8") for report in reports]
+    return _write_page(path, title, [body[body.index(_MAIN) + len(_MAIN) : body.rindex(_END)] for body in bodies])
+
+
+def _write_page(path: str | Path, title: str, parts: Sequence[str]) -> Path:
     path = Path(path)
-    parts = [
+    head = [
         "<!doctype html>",
         '<html lang="en">',
         "<head>",
@@ -82,20 +103,10 @@ def write_report(path: str | Path, title: str, intro: str, sections: Sequence[Se
         f"<style>\n{_CSS}\n</style>",
         "</head>",
         "<body>",
-        "<main>",
-        f"<h1>{escape(title)}</h1>",
-        *_paragraphs(intro),
+        _MAIN,
     ]
-    for section in sections:
-        parts.append(f"<section>\n<h2>{escape(section.heading)}</h2>")
-        parts += _paragraphs(section.text)
-        if section.table is not None:
-            parts.append(_table(*section.table))
-        parts += [_picture(figure, caption) for figure, caption in section.figures]
-        parts.append("</section>")
-    parts += ["</main>", "</body>", "</html>", ""]
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_atomically(path, "\n".join(parts).encode("utf-8"))
+    return write_atomically(path, "\n".join([*head, *parts, _END, "</body>", "</html>", ""]).encode("utf-8"))
 
 
 def cell_text(value: Any) -> str:

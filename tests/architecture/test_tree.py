@@ -22,6 +22,7 @@ CLEAN = {
     "bindings/__init__.py": "",
     "bindings/spin.py": "from neurorbit.kernels.spin.spec import SPEC\n",
     "engine/__init__.py": "",
+    "engine/data/pickled_file.py": "import numpy as np\nnp.load('x', allow_pickle=True)\n",
     "engine/data/series.py": "import numpy as np\ngenerator = np.random.default_rng(0)\n",
     "engine/models/spin.py": "from neurorbit.bindings.spin import spin\nfrom neurorbit.engine.data import series\n",
     "engine/cli/main.py": "from neurorbit.engine.models import spin\nprint('done')\n",
@@ -74,6 +75,7 @@ PLANTED = [
     ("no_pickle", "engine/data/series.py", "import torch\ntorch.load('x')\n"),
     ("no_pickle", "engine/data/series.py", "import numpy as np\nnp.load('x', allow_pickle=True)\n"),
     ("no_pickle", "engine/data/series.py", "from pickle import loads\n"),
+    ("no_pickle", "engine/data/pickled_file.py", "from pickle import loads\n"),
     ("no_swallowed_errors", "engine/data/series.py", "try:\n    x = 0\nexcept Exception:\n    pass\n"),
     ("no_swallowed_errors", "tests/test_spin.py", "try:\n    x = 0\nexcept:\n    x = 1\n"),
     (

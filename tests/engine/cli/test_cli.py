@@ -127,7 +127,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--preset", "eggs"], "--preset: expected one of lorenz63, ecg, eeg, fmri, got 'eggs'"),
     (["--forcing.alpha", "1.5"], "forcing.alpha: expected 0 to 1, got 1.5"),
     (["--grid.alpha", "0.5", "-1"], "alpha"),
-    (["--training.sequence-length", "400"], "expected at least 401 steps"),
+    (["--training.sequence-length", "400"], "training.sequence_length: expected at most 399"),
     (["--model.latent-dim", "2"], "latent_dim: expected at least N=3"),
     (["--data", "none.npy"], "none.npy: no such file"),
     (["--key", "y"], "key"),
@@ -255,8 +255,13 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(data: Path, tmp_path: Pa
 
 def test_demo_writes_a_report_with_its_figures_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["demo", "--workdir", str(tmp_path / "demo"), "--minutes", "0.001", "--runs", "2", "--device", "cpu"]
-    assert main(words) == 0
+    assert main([*words, "--systems", "plrnn"]) == 0
     out = capsys.readouterr().out
     assert "0.906" in out and "lyapunov_max" in out and "report.html" in out
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 5 and "://" not in page.split("</style>")[1]
+
+
+def test_demo_refuses_a_system_that_is_not_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = refused(capsys, "demo", "--workdir", str(tmp_path / "demo"), "--systems", "plrn")
+    assert "plrn" in said and not (tmp_path / "demo").exists()

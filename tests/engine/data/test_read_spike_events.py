@@ -214,6 +214,33 @@ class TestPickles:
         assert "pickled Python objects" in refusal(tmp_path / "a.npz")
         assert not (tmp_path / "exploded").exists()
 
+    @pytest.mark.parametrize("kind", ["object", "dict", "list", "sparse", "plain"])
+    def test_a_trusted_pickle(self, tmp_path: Path, kind: str) -> None:
+        """A matrix as objects, in a dictionary, in a list beside a vector, sparse; the flag where none is needed."""
+        value: Any = np.empty((), dtype=object)
+        value[()] = {"dict": {"x": X, "when": np.arange(3)}, "list": (np.arange(3), X),
+                     "sparse": scipy.sparse.csr_matrix(X)}.get(kind)  # fmt: skip
+        value = X.astype(object) if kind == "object" else X if kind == "plain" else value
+        np.save(tmp_path / "a.npy", value, allow_pickle=kind != "plain")
+        events = read_events(tmp_path / "a.npy", bin_s=0.05, trust_pickle=True)
+        assert events.fingerprint() == EVENTS.fingerprint()
+        if kind != "plain":
+            assert "give --trust-pickle" in refusal(tmp_path / "a.npy")
+
+    def test_trusted_spike_trains_need_a_bin_width(self, tmp_path: Path) -> None:
+        trains = np.empty(3, dtype=object)
+        trains[:] = [np.array([0.01, 0.26]), np.zeros(0), np.array([0.12])]
+        np.save(tmp_path / "a.npy", trains, allow_pickle=True)
+        events = read_events(tmp_path / "a.npy", bin_s=0.05, trust_pickle=True)
+        assert np.argwhere(events.dense()).tolist() == [[0, 0], [0, 5], [2, 2]]
+        assert "which need a bin width; give bin_s" in refusal(tmp_path / "a.npy", trust_pickle=True)
+
+    @pytest.mark.parametrize("keep", [60, 140, 300])
+    def test_a_trusted_pickle_cut_short(self, tmp_path: Path, keep: int) -> None:
+        np.save(tmp_path / "a.npy", np.array([{"x": X}], dtype=object), allow_pickle=True)
+        (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:keep])
+        assert "write it again" in refusal(tmp_path / "a.npy", trust_pickle=True)
+
 
 class TestPaths:
     def test_refused_paths(self, tmp_path: Path) -> None:
