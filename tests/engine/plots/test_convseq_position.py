@@ -54,6 +54,11 @@ def test_detections_at_random_are_not_concentrated_and_those_at_a_place_are():
     assert position_tuning(at, x, n_shifts=199).p_value > 1 / 200
 
 
+def test_shifts_with_as_much_information_count_against_it():
+    tuning = position_tuning([5, 50], np.ones(100), n_shifts=10)
+    assert (tuning.p_value, tuning.information_bits, tuning.concentration_bits) == (1.0, 0.0, 0.0)
+
+
 def test_the_same_seed_shifts_alike():
     x, t = laps(10), [50, 450, 1000]
     a, b, c = (position_tuning(t, x, n_shifts=20, seed=s).shifted_bits for s in (1, 1, 2))

@@ -85,7 +85,7 @@ def full(K: int) -> SequenceResults:
         position=50 * np.sin(np.arange(T) / 9), position_unit="cm",
         metrics=[{"step": s, "run": 0, "loss": -s} for s in (1, 2, 3)],
         snapshots=Snapshots(steps, np.repeat(r.w[:1], 3, axis=0), np.repeat(r.response[:1], 3, axis=0), -steps / 9),
-        settings={"width": W, "loss": {"tv": 200.0}, "seeds": np.arange(2), "note": "<b>"},
+        settings={"width": W, "loss": {"tv": {"o": 200.0}}, "seeds": np.arange(2), "note": "<b>"},
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_the_neurons_with_the_smallest_p_values_are_listed_by_lag(monkeypatch):
 
 def test_settings_are_flat():
     head, rows = settings_table(full(1).settings)
-    assert rows == [["width", 20], ["loss.tv", 200.0], ["seeds", "0, 1"], ["note", "<b>"]] and len(head) == 2
+    assert rows == [["width", 20], ["loss.tv.o", 200.0], ["seeds", "0, 1"], ["note", "<b>"]] and len(head) == 2
 
 
 def test_the_intro_says_what_was_found_in_what():

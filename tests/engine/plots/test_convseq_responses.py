@@ -109,6 +109,8 @@ def test_a_response_is_shifted_into_the_recording():
     trace = whole.get_lines()[0]
     assert trace.get_xdata()[np.argmax(trace.get_ydata())] == 400
     assert part.get_xlim() == (350, 450) and whole.get_xlim() == (100, 901)
+    shown = sequence_responses(bumps(4000, (5,)), times=[2000.0], shift=500.0).axes[1].get_xlim()
+    assert shown == (1600, 2400)  # a fifth of the recording, the detection in its middle
     (x, y), *_ = by_label(whole, "detected").get_xydata()
     assert (x, y > 5.0) == (400, True)
 

@@ -79,6 +79,13 @@ def test_a_raster_is_sorted_by_lag_and_marks_detections_and_truth():
     assert right.get_title(loc="left") == "average of 2 detections" and left.get_xlabel() == "time (bins)"
 
 
+def test_spikes_within_a_detections_window_have_its_colour():
+    events = recording([0, 0, 0, 0], [39, 40, 60, 61], 1, 100)
+    left = sorted_raster(events, template([5], 20), [50], sequence=2, stretch=(0, 100)).axes[0]
+    spikes = {line.get_color(): line.get_xdata().tolist() for line in left.get_lines() if len(line.get_xdata()) == 2}
+    assert spikes == {"#8A8A8A": [39, 61], "#009E73": [40, 60]}
+
+
 def test_a_raster_of_some_neurons_says_how_many_and_keeps_their_order():
     events = planted(LAGS, [50], 20, 200)
     left = sorted_raster(events, template(LAGS, 20), [50], neurons=[3, 0]).axes[0]

@@ -1,5 +1,6 @@
 import os
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,8 +107,10 @@ def test_an_error_while_drawing_ends_ffmpeg(tmp_path, monkeypatch, snapshots):
         raise MemoryError("too large")
 
     monkeypatch.setattr("neurorbit.engine.plots.convseq_video.video_frames", broken)
+    start = time.monotonic()
     with pytest.raises(MemoryError, match="too large"):
         write_video(tmp_path / "film.mp4", snapshots)
+    assert time.monotonic() - start < 30  # half of what it would go on for
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert not (tmp_path / "film.mp4").exists()
