@@ -74,7 +74,7 @@ class ParticipationLike(Protocol):
     @property
     def neuron(self) -> Array: ...
     @property
-    def lag_bins(self) -> Array: ...
+    def lag_bins(self) -> Array: ...  # from the middle of the sequence
     @property
     def share(self) -> Array: ...
     @property
@@ -115,12 +115,13 @@ class SequenceTruth:
         return times[sequence == k]
 
     def order_of(self, k: int) -> Array | None:
-        """The neurons of sequence k in firing order, padding left out; None where it is not known."""
+        """The neurons of sequence k in firing order, padding left out; None where fewer than two are known."""
         if self.order is None:
             return None
         order = np.asarray(self.order)
         order = order[None] if order.ndim == 1 else order
-        return order[k][order[k] >= 0].astype(int) if k < len(order) else None
+        known: Array = order[k][order[k] >= 0].astype(int) if k < len(order) else np.zeros(0, int)
+        return known if len(known) > 1 else None
 
 
 def one_row(name: str, values: Values) -> Array:

@@ -88,7 +88,7 @@ def sequence_participation(
     axis = time_axis(width, bin_s)
     for k, axes in enumerate(grid):
         part, order = parts[k], known[k]
-        lag = (one_row("participation.lag_bins", part.lag_bins) - width / 2) * axis.scale
+        lag = one_row("participation.lag_bins", part.lag_bins) * axis.scale
         share = one_row("participation.share", part.share)
         same_shape("participation.share", share, "lag_bins", lag)
         chosen = members(part, level)
@@ -104,7 +104,8 @@ def sequence_participation(
                          label="planted")  # fmt: skip
             text += f", {int((planted & chosen).sum())} of {int(planted.sum())} planted"
         axes.set_title(text if len(parts) == 1 else f"sequence {k}: {text}", fontsize=9)
-        axes.set(xlim=(-width / 2 * axis.scale, width / 2 * axis.scale), ylim=(-0.03 * share.max(initial=0.1), None))
+        half = max(width / 2 * axis.scale, float(np.abs(lag).max(initial=0.0)))
+        axes.set(xlim=(-half, half), ylim=(-0.03 * share.max(initial=0.1), None))
         axes.spines["left"].set_color(FAINT)
         plain_ticks(axes.xaxis, 6)
         plain_ticks(axes.yaxis, 5)
@@ -126,7 +127,7 @@ def order_recovered(part: ParticipationLike, order: Values, *, width: int, bin_s
         raise ValueError(f"order: expected at least 2 of its neurons among the filter's, got {int(mine.sum())}")
     x = np.array([rank[int(n)] for n in neuron[mine]], dtype=float)
     axis = time_axis(width, bin_s)
-    lag = one_row("participation.lag_bins", part.lag_bins)[mine] - width / 2
+    lag = one_row("participation.lag_bins", part.lag_bins)[mine]
     figure = Figure(figsize=(3.9, 3.5), layout="constrained")
     axes = figure.subplots()
     axes.plot(x, lag * axis.scale, "o", color=colour_of(0), markersize=3.4, markeredgewidth=0, alpha=0.8)

@@ -96,10 +96,7 @@ def score_table(results: SequenceResults) -> Table:
     """Precision, recall and F1 by one-to-one matching, and by the published zones where the score has them."""
     score, bin_s = results.score, results.recording.bin_s
     head = ["", "precision", "recall", "F1", "planted", "detected", "matched", "median timing error", "offset"]
-    unit = 1.0 if bin_s is None else bin_s
-    word = " bins" if bin_s is None else " s"
-    times = [f"{number_text(unit * number(_of(score, name)))}{word}" if np.isfinite(number(_of(score, name))) else None
-             for name in ("timing_error_bins", "offset_bins")]  # fmt: skip
+    times = [_times(_of(score, name), bin_s) for name in ("timing_error_bins", "offset_bins")]
     one = [_of(score, name) for name in ("precision", "recall", "f1", "n_true", "n_detected", "matched")]
     rows = [["matched one to one", *map(_plain, one), *times]]
     zones = _of(score, "zones")
@@ -186,8 +183,8 @@ def _drawn(pictures: Mapping[str, Figure | bytes], *kinds: str) -> list[tuple[Fi
 
 def _score_text(results: SequenceResults) -> str:
     return (
-        "Each planted occurrence is matched to at most one detection; the offset is the constant distance between the "
-        "middle of a detection and that of the planted sequence."
+        "Each planted occurrence is matched to at most one detection; the offset is what was added to the times of "
+        "each filter before, for the constant distance between its middle and that of the planted sequence."
     ) + (
         " The published zones leave little room for false positives where sequences are close together."
         if isinstance(_of(results.score, "zones"), Mapping) and _of(results.score, "zones")
@@ -212,12 +209,21 @@ def _neurons_text(results: SequenceResults) -> str:
     return (
         f"{many} of {count(results.recording.n_neurons, 'neuron')} take part at a false discovery rate of "
         f"{results.level:g}. The table holds the {MAX_NEURONS} with the smallest p-values of each sequence; "
-        "lags count from the start of the window."
+        "lags count from the middle of the sequence."
     )
 
 
 def _of(record: Any, name: str) -> Any:
     return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
+
+
+def _times(bins: Any, bin_s: float | None) -> str | None:
+    """One time, or several, in seconds where the bin width is known; None without one."""
+    values = [number(v) for v in np.ravel(np.asarray(bins, dtype=object))]
+    if not np.isfinite(values).all():
+        return None
+    scale, unit = (1.0, "bins") if bin_s is None else (bin_s, "s")
+    return f"{', '.join(number_text(scale * v) for v in values)} {unit}"
 
 
 def _plain(value: Any) -> Any:

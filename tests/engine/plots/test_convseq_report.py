@@ -61,7 +61,7 @@ def make(K: int = 1, **changes) -> SequenceResults:
         ),
         "participation": [
             SimpleNamespace(
-                neuron=sorted_[k], lag_bins=lags[k][sorted_[k]].astype(float),
+                neuron=sorted_[k], lag_bins=lags[k][sorted_[k]] - W / 2,
                 share=np.where(sorted_[k] < 5, 1.0, 0.1), p_value=np.where(sorted_[k] < 5, 1e-3, 0.7),
             )
             for k in range(K)
@@ -80,7 +80,7 @@ def full(K: int) -> SequenceResults:
         null=SimpleNamespace(mean=0.0, sd=0.2, edges=edges, counts=counts, threshold=1.0),
         score=SimpleNamespace(
             precision=1.0, recall=0.75, f1=6 / 7, n_true=4, n_detected=3, matched=3, timing_error_bins=2.0,
-            offset_bins=-1.0, zones={"precision": 0.5, "recall": 1.0, "f1": 2 / 3},
+            offset_bins=(-1.0,), zones={"precision": 0.5, "recall": 1.0, "f1": 2 / 3},
         ),
         position=50 * np.sin(np.arange(T) / 9), position_unit="cm",
         metrics=[{"step": s, "run": 0, "loss": -s} for s in (1, 2, 3)],
@@ -160,6 +160,12 @@ def test_the_report_is_whole_in_itself(tmp_path, K):
     assert ("Sequence 1. Neurons sorted" in bare) == (K == 2)
 
 
+def test_a_filter_without_a_planted_sequence_has_no_order_to_compare():
+    r = make(2)
+    truth = SequenceTruth(r.truth.times, r.truth.sequence, np.array([[0, 1, 2, 3, 4], [-1, -1, -1, -1, -1]]))
+    assert {n for n in sequence_figures(replace(r, truth=truth)) if n.startswith("order")} == {"order_0"}
+
+
 def test_sections_of_a_run_without_truth_or_training_leave_them_out():
     r = make(participation=(), truth=None)
     assert [s.heading for s in sequence_sections(r, {})] == ["Detections", "The sequence in the recording", "Filters"]
@@ -173,8 +179,8 @@ def test_the_score_has_both_metrics_and_units():
         {"": "zones, as published", "precision": 0.5, "recall": 1.0, "F1": 2 / 3, "planted": None, "detected": None,
          "matched": None, "median timing error": None, "offset": None},
     ]  # fmt: skip
-    _, (row,) = score_table(make(score={"precision": 0.5, "f1": 0.2}))
-    assert row == ["matched one to one", 0.5, None, 0.2, None, None, None, None, None]
+    _, (row,) = score_table(make(score={"precision": 0.5, "f1": 0.2, "offset_bins": (2, 0)}))
+    assert row == ["matched one to one", 0.5, None, 0.2, None, None, None, None, "0.1, 0 s"]
 
 
 def test_detections_are_listed_for_each_significance_and_the_one_used_is_first():
@@ -188,7 +194,7 @@ def test_the_neurons_with_the_smallest_p_values_are_listed_by_lag(monkeypatch):
     head, rows = neurons_table(make(2))
     assert head == ["sequence", "neuron", "lag (s)", "share of detections", "p-value"]
     assert [row[:2] for row in rows] == [[0, n] for n in range(5)] + [[1, n] for n in (4, 3, 2, 1, 0)]
-    np.testing.assert_allclose([row[2] for row in rows[:5]], [0.1, 0.3, 0.5, 0.7, 0.9])
+    np.testing.assert_allclose([row[2] for row in rows[:5]], [-0.4, -0.2, 0.0, 0.2, 0.4])
 
 
 def test_settings_are_flat():

@@ -165,7 +165,7 @@ def test_tall_filters_keep_every_peak_in_fewer_rows():
 
 
 def part(**changes) -> SimpleNamespace:
-    values = {"neuron": [4, 0, 2, 1], "lag_bins": [2.0, 5, 11, 18], "share": [0.9, 0.1, 0.8, 0.7],
+    values = {"neuron": [4, 0, 2, 1], "lag_bins": [-8.0, -5, 1, 8], "share": [0.9, 0.1, 0.8, 0.7],
               "p_value": [1e-4, 0.6, 1e-4, 1e-3]}  # fmt: skip
     return SimpleNamespace(**{name: np.array(v) for name, v in {**values, **changes}.items()})
 
