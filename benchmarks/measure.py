@@ -96,8 +96,10 @@ def apart_rows(op: ModuleType, device: str, implementations: tuple[Implementatio
         if implementation.missing(memory, device) is None and not (device == "cuda" and who in OWN_POOL):
             found = peak_memory(name, device, who)
             say(f"  peak memory, {who}: {found['peak_bytes'] / 2**20:.1f} MiB")
-            hidden = 4 * memory.sizes["E"] * memory.sizes["B"] * memory.sizes["T"] * memory.sizes["H"]
-            yield row(name, memory, "peak_memory", who, device, **found, bytes_of_hidden=hidden)
+            if "H" in memory.sizes:
+                s = memory.sizes
+                found["bytes_of_hidden"] = 4 * s["E"] * s["B"] * s["T"] * s["H"]
+            yield row(name, memory, "peak_memory", who, device, **found)
     for implementation in implementations:
         who = implementation.name
         if who in (OURS, "JAX lax.scan") and implementation.missing(first, device) is None:

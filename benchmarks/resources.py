@@ -21,27 +21,56 @@ from neurorbit.bindings.dispatch import load
 TABLE = ROOT / "benchmarks/results/resources.md"
 ARCHITECTURES = (80, 90)
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
-INTEGER_POINTERS = ("interval", "lengths")
-NAMED = (  # cell, M, H, B
-    ("shallow-clipped", 3, 50, 16),
-    ("shallow-clipped", 5, 250, 16),
-    ("shallow-clipped", 16, 512, 16),
-    ("shallow", 64, 1024, 16),
-    ("plrnn", 50, 0, 16),
-    ("plrnn-mc", 20, 0, 16),
-    ("dendritic-clipped", 20, 0, 16),
-    ("alrnn", 256, 0, 16),
-)
+POINTERS = {
+    **dict.fromkeys(("interval", "lengths", "starts", "neuron_starts"), "*i64"),
+    **dict.fromkeys(("neurons", "times", "counts"), "*i32"),
+}
+SCALARS = {
+    "rollout_plrnn": {"B", "T", "rows", "M", "K", "D", "N", "kept", "first_step", "keep_every", "n_linear",
+                      "z_hat_models", "length_models", "splits"},
+    "event_projection": {"F", "N", "W", "T_out", "P", "J", "rows", "chunk", "Q", "share", "R", "steps", "length",
+                         "blocks", "shift", "b_length", "a_origin", "a_p", "a_q", "a_r", "a_i", "b_p", "b_q", "b_r"},
+}  # fmt: skip
+NAMED = {
+    "rollout_plrnn": (  # cell, M, H, B
+        ("shallow-clipped", 3, 50, 16),
+        ("shallow-clipped", 5, 250, 16),
+        ("shallow-clipped", 16, 512, 16),
+        ("shallow", 64, 1024, 16),
+        ("plrnn", 50, 0, 16),
+        ("plrnn-mc", 20, 0, 16),
+        ("dendritic-clipped", 20, 0, 16),
+        ("alrnn", 256, 0, 16),
+    ),
+    "event_projection": (  # F filters, W, T
+        (1, 200, 18_137),
+        (1, 200, 1_000_000),
+        (4, 200, 18_137),
+        (64, 1000, 1_000_000),
+        (20, 20, 18_137),
+    ),
+}
+CASES = tuple((op, *case) for op, cases in NAMED.items() for case in cases)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel with its compile-time constants."""
+
+    op: str
+    kernel: str
+    case: str
+    form: str
+    constants: dict[str, Any]
+    warps: int
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one kernel of one model size takes on one architecture."""
+    """What one launch takes on one architecture."""
 
     kernel: str
-    cell: str
-    M: int
-    H: int
+    case: str
     form: str
     warps: int
     arch: int
@@ -53,21 +82,48 @@ class Resources:
     barriers: int
 
 
-def variants(cell: str, M: int, H: int, B: int) -> Iterator[tuple[str, dict[str, Any], int]]:
-    """(kernel name, constexpr values, warps) of every launch that a model of this size makes."""
+def rollout_launches(cell: str, M: int, H: int, B: int) -> Iterator[Launch]:
+    """Every launch that a model of this size makes."""
     module = load("rollout_plrnn", "triton")
     hidden = H > 0
     K = H or M
     family = {"CELL": module.CODES[cell], "HIDDEN": hidden, "HAS_FORCE": True}
+    case = f"{cell}, M {M}" + f", H {H}" * hidden
+
+    def made(kernel: str, constants: dict[str, Any], **more: Any) -> Launch:
+        form = ("dot" if constants["DOT"] else "vector") + ("" if constants.get("RESIDENT", True) else ", streamed")
+        values = {name: value for name, value in constants.items() if name != "num_warps"} | more
+        return Launch("rollout_plrnn", kernel, case, form, values, constants["num_warps"])
+
     rollout = module.launch(hidden, B, M, K, torch.float32, None)
-    warps = rollout.pop("num_warps")
-    yield "forward_kernel", {**family, **rollout, "HAS_DRIVE": False, "HAS_LENGTHS": False}, warps
-    yield "backward_kernel", {**family, **rollout, "WANTS_Z_HAT": False, "HAS_LENGTHS": False}, warps
+    yield made("forward_kernel", rollout, **family, HAS_DRIVE=False, HAS_LENGTHS=False)
+    yield made("backward_kernel", rollout, **family, WANTS_Z_HAT=False, HAS_LENGTHS=False)
     weights = module.weight_launch(M, K, torch.float32)
-    warps = weights.pop("num_warps")
-    yield "weight_kernel", {**family, **weights}, warps
+    yield made("weight_kernel", weights, **family)
     if cell.startswith("dendritic"):
-        yield "dendrite_kernel", {"CLIPPED": cell == "dendritic-clipped", "HAS_FORCE": True, **weights}, warps
+        yield made("dendrite_kernel", weights, CLIPPED=cell == "dendritic-clipped", HAS_FORCE=True)
+
+
+def projection_launches(F: int, W: int, T: int) -> Iterator[Launch]:
+    """Every launch for so many filters of one recording, events and dense."""
+    module = load("event_projection", "triton")
+
+    def made(kernel: str, constants: dict[str, Any]) -> Launch:
+        form = f"{constants.get('FILTERS', 1)} x {constants['BLOCK']}"
+        values = {name: value for name, value in constants.items() if name != "num_warps"}
+        return Launch("event_projection", kernel, f"F {F}, W {W}, T {T}", form, values, constants["num_warps"])
+
+    yield made("forward_kernel", module.launch(F, T, None))
+    lags = module.launch(F, W, None)
+    yield made("backward_kernel", lags)
+    yield made("gather_kernel", {("PARTS" if name == "EVENTS" else name): value for name, value in lags.items()})
+    if F == 1:
+        yield made("correlate_kernel", module.correlate_launch(T, None))
+
+
+def launches(op: str, *case: Any) -> list[Launch]:
+    """Every launch of one named case."""
+    return list((rollout_launches if op == "rollout_plrnn" else projection_launches)(*case))
 
 
 def _tool() -> str:
@@ -86,9 +142,7 @@ def _dump(cubin: bytes, option: str) -> str:
         return subprocess.run([_tool(), option, file.name], capture_output=True, text=True, check=True).stdout
 
 
-def compile_kernel(
-    name: str, constants: dict[str, Any], warps: int, arch: int, *, ones: bool = False
-) -> tuple[bytes, int]:
+def compile_kernel(launch: Launch, arch: int, *, ones: bool = False) -> tuple[bytes, int]:
     """The cubin and the shared memory in bytes of one specialisation for float32 pointers aligned to 16 bytes.
 
     ones: every integer is 1, which Triton compiles in as a constant, as it does at a launch with such sizes.
@@ -97,11 +151,10 @@ def compile_kernel(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    kernel = getattr(load("rollout_plrnn", "triton"), name)
+    kernel = getattr(load(launch.op, "triton"), launch.kernel)
+    constants, scalars = launch.constants, SCALARS[launch.op]
     signature: dict[str, str] = {}
     attributes: dict[tuple[int, ...], list[list[Any]]] = {}
-    scalars = {"B", "T", "rows", "M", "K", "D", "N", "kept", "first_step", "keep_every", "n_linear", "z_hat_models",
-               "length_models", "splits"}  # fmt: skip
     for position, argument in enumerate(kernel.arg_names):
         if ones and argument in scalars:
             constants = {**constants, argument: 1}
@@ -110,38 +163,33 @@ def compile_kernel(
         elif argument in scalars:
             signature[argument] = "i32"
         else:
-            signature[argument] = "*i64" if argument in INTEGER_POINTERS else "*fp32"
+            signature[argument] = POINTERS.get(argument, "*fp32")
             attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
-    compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": warps})
+    compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": launch.warps})
     return compiled.asm["cubin"], compiled.metadata.shared
 
 
-def measure(cell: str, M: int, H: int, B: int, arch: int) -> list[Resources]:
-    """Resources of every kernel of one model size on one architecture."""
-    found = []
-    for name, constants, warps in variants(cell, M, H, B):
-        cubin, shared = compile_kernel(name, constants, warps, arch)
-        usage, code = _dump(cubin, "--dump-resource-usage"), _dump(cubin, "--dump-sass")
+def measure(launch: Launch, arch: int) -> Resources:
+    """Resources of one launch on one architecture."""
+    cubin, shared = compile_kernel(launch, arch)
+    usage, code = _dump(cubin, "--dump-resource-usage"), _dump(cubin, "--dump-sass")
 
-        def number(key: str, text: str = usage) -> int:
-            match = re.search(rf"{key}:(\d+)", text)
-            if match is None:
-                raise RuntimeError(f"cuobjdump: no {key} in its report: {text[:200]}")
-            return int(match.group(1))
+    def number(key: str) -> int:
+        match = re.search(rf"{key}:(\d+)", usage)
+        if match is None:
+            raise RuntimeError(f"cuobjdump: no {key} in its report: {usage[:200]}")
+        return int(match.group(1))
 
-        form = ("dot" if constants["DOT"] else "vector") + ("" if constants.get("RESIDENT", True) else ", streamed")
-        counts = [len(re.findall(rf"\b{word}\b", code)) for word in ("FFMA", "SHFL", "BAR")]
-        found.append(Resources(name, cell, M, H, form, warps, arch, number("REG"), number("STACK"), shared, *counts))
-    return found
+    counts = [len(re.findall(rf"\b{word}\b", code)) for word in ("FFMA", "SHFL", "BAR")]
+    return Resources(
+        launch.kernel, launch.case, launch.form, launch.warps, arch, number("REG"), number("STACK"), shared, *counts
+    )
 
 
 def table(rows: list[Resources]) -> str:
     """Markdown table of the rows."""
-    head = (
-        "kernel", "cell", "M", "H", "form", "warps", "sm", "registers", "spill (B)", "shared (B)", "FFMA", "SHFL",
-        "BAR",
-    )  # fmt: skip
+    head = ("kernel", "case", "form", "warps", "sm", "registers", "spill (B)", "shared (B)", "FFMA", "SHFL", "BAR")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(v) for v in vars(row).values()) + " |" for row in rows]
     return "\n".join(lines)
@@ -150,12 +198,18 @@ def table(rows: list[Resources]) -> str:
 def main() -> None:
     import triton
 
-    rows = [r for case in NAMED for arch in ARCHITECTURES for r in measure(*case, arch)]
     text = (
         f"# Resources of the Triton kernels\n\nCompiled ahead of time with triton {triton.__version__} by "
-        "`python -m benchmarks.resources`; float32, batch 16. Instruction counts are of the whole kernel; the loop "
-        f"over time is most of it.\n\n{table(rows)}\n"
+        "`python -m benchmarks.resources`; float32. Instruction counts are of the whole kernel; the loop over time or "
+        "events is most of it.\n"
     )
+    notes = {
+        "rollout_plrnn": "Batch 16.",
+        "event_projection": "Form: filters x bins (or lags) of one program, which reads sixteen events at a time.",
+    }
+    for op, cases in NAMED.items():
+        rows = [measure(one, arch) for case in cases for arch in ARCHITECTURES for one in launches(op, *case)]
+        text += f"\n## {op}\n\n{notes[op]}\n\n{table(rows)}\n"
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     TABLE.write_text(text)
 

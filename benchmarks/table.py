@@ -85,14 +85,17 @@ def _device_table(rows: list[Row]) -> list[str]:
 
 def _sentences(rows: list[Row]) -> list[str]:
     found = []
-    for r in rows:
-        if r["phase"] == "first_call" and r["implementation"] == OURS:
-            cold, cached = seconds(r["cold_s"]), seconds(r["cached_s"])
-            found.append(f"First call in a fresh process: {cold} without a kernel cache, {cached} with one.")
-    models = [r for r in rows if r.get("sweep") == "E"]
-    if models:
-        points = ", ".join(f"{r['value']}: {seconds(r['seconds_per_unit'])}" for r in models)
-        found.append(f"Cost of a training step per model when E models train at once: {points}.")
+    several = len({r["op"] for r in rows if r["phase"] == "first_call" or r.get("sweep") == "E"}) > 1
+    for op in dict.fromkeys(r["op"] for r in rows):
+        own, of = [r for r in rows if r["op"] == op], f"{op}: " if several else ""
+        for r in own:
+            if r["phase"] == "first_call" and r["implementation"] == OURS:
+                cold, cached = seconds(r["cold_s"]), seconds(r["cached_s"])
+                found.append(f"{of}First call in a fresh process: {cold} without a kernel cache, {cached} with one.")
+        models = [r for r in own if r.get("sweep") == "E"]
+        if models:
+            points = ", ".join(f"{r['value']}: {seconds(r['seconds_per_unit'])}" for r in models)
+            found.append(f"{of}Cost of a training step per model when E models train at once: {points}.")
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from neurorbit.bindings.dispatch import available_backends
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST = 2**31 - 1
@@ -55,14 +58,21 @@ def _size(name: str, value: int, most: int = LARGEST) -> int:
     return value
 
 
-def _order(major: Tensor, minor: Tensor, extent: int) -> Tensor | None:
-    """The stable order by (major, minor), both below 2^31; None when they are so already."""
-    key = major.long() * extent + minor
+def _by_time(recordings: Tensor | None, times: Tensor, neurons: Tensor, T: int, N: int) -> Tensor | None:
+    """The stable order by recording, time and neuron; None when the events are in it already."""
+    key = times.long() if recordings is None else recordings * T + times
+    key = key * N + neurons
     return None if bool((key[1:] >= key[:-1]).all()) else torch.sort(key, stable=True).indices
 
 
-def _taken(order: Tensor | None, *values: Tensor) -> list[Tensor]:
-    return list(values) if order is None else [v[order] for v in values]
+def _by_row(rows: Tensor, times: Tensor, counts: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Times and counts in the order of rows; those of one row stay in the order of time."""
+    if rows.device.type == "cpu" and available_backends()["numba"] is True:
+        one_pass = importlib.import_module("neurorbit.kernels.event_projection.order_numba").by_row
+        found: tuple[Tensor, Tensor] = one_pass(rows, times, counts, starts)
+        return found
+    order = torch.sort(rows, stable=True).indices
+    return times[order], counts[order]
 
 
 def pack_events(
@@ -101,27 +111,25 @@ def pack_events(
     _inside("neurons", neurons, 0, N - 1, f"n_neurons - 1 = {N - 1}")
     _inside("times", times, 0, T - 1, f"n_bins - 1 = {T - 1}")
     _inside("counts", counts, 1, LARGEST, f"{LARGEST}")
+    if R * N > LARGEST or R * T * N > 2**62:
+        raise ValueError(f"n_recordings, n_neurons, n_bins: {R} x {N} x {T} is too large: use blocks of time")
+    if recordings is not None:
+        _inside("recordings", _whole("recordings", recordings, neurons), 0, R - 1, f"n_recordings - 1 = {R - 1}")
+        recordings = recordings.long()
     times, neurons, counts = times.int(), neurons.int(), counts.int()
-    if recordings is None:
-        major = torch.zeros_like(times)
-    else:
-        major = _whole("recordings", recordings, neurons)
-        _inside("recordings", major, 0, R - 1, f"n_recordings - 1 = {R - 1}")
-    rows = major.long() * N + neurons
-    if R * N > LARGEST:
-        raise ValueError(f"n_recordings, n_neurons: expected at most {LARGEST} rows, got {R} x {N}")
-    # by neuron first: the sort by time is stable, so that equal events always end in one order
-    by_neuron = _order(rows, times, T)
-    rows, major, neurons, times_n, counts_n = _taken(by_neuron, rows, major, neurons, times, counts)
-    by_time = _order(major, times_n, T)
-    major, neurons, times, counts = _taken(by_time, major, neurons, times_n, counts_n)
-    none = rows.new_zeros(1)
-    return PackedEvents(
-        neurons.contiguous(), times.contiguous(), counts.contiguous(),
-        torch.cat([none, torch.bincount(major, minlength=R).cumsum(0)]),
-        times_n.contiguous(), counts_n.contiguous(),
-        torch.cat([none, torch.bincount(rows, minlength=R * N).cumsum(0)]), N, T,
-    )  # fmt: skip
+    order = _by_time(recordings, times, neurons, T, N)
+    if order is not None:
+        times, neurons, counts = times[order], neurons[order], counts[order]
+        recordings = None if recordings is None else recordings[order]
+    rows = neurons if recordings is None else recordings * N + neurons
+    none = rows.new_zeros(1, dtype=torch.int64)
+    starts = none.new_tensor([0, len(times)])
+    if recordings is not None:
+        starts = torch.cat([none, torch.bincount(recordings, minlength=R).cumsum(0)])
+    neuron_starts = torch.cat([none, torch.bincount(rows, minlength=R * N).cumsum(0)])
+    times, neurons, counts = times.contiguous(), neurons.contiguous(), counts.contiguous()
+    times_by_neuron, counts_by_neuron = _by_row(rows, times, counts, neuron_starts)
+    return PackedEvents(neurons, times, counts, starts, times_by_neuron, counts_by_neuron, neuron_starts, N, T)
 
 
 def check_packed(events: PackedEvents) -> None:

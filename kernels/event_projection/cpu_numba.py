@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import torch
 
+from neurorbit.kernels.event_projection.lanes_numba import backwards, where_inside
 from neurorbit.kernels.numba_common import (
     JIT,
     LANES,
@@ -42,30 +43,51 @@ def spread(task, tasks, step):
 
 
 @numba.njit(**JIT)
-def sum_filters(y, y0, filters, base, stride, o1, o2, o3, p1, p2, p3, neurons, times, counts, lo, hi, origin):
-    """y = sum over events lo..hi of count x filter row, from where the event's lag begins; four values at once.
+def gather(buffer, filters, at, lag, W):
+    """One value's part of a filter row, lane by lane: no reads outside the row."""
+    for i in range(LANES):
+        buffer[0, i] = filters[0, at + i] if 0 <= lag + i < W else 0
+
+
+@numba.njit(**JIT)
+def sum_filters(y, filters, row, N, W, lag0, l1, l2, l3, o1, o2, o3, neurons, times, counts, lo, hi, origin):
+    """y = sum over events lo..hi of count x filter row, where lane i of value v stands for the lag
+    time + lag0 + l_v + i: time runs backwards over the lanes. Four values at once.
 
     Runs of RUN events, counted from the recording's first, are summed apart: small rounding, and the same bits
-    whatever the tile.
+    whatever the tile. A value that would be read from outside the filters (its lanes are zero there) is gathered.
     """
     zero = splat(y.dtype.type(0))
     y_0, y_1, y_2, y_3 = zero, zero, zero, zero
+    last = filters.shape[1] - LANES
+    low, high = min(0, o1, o2, o3), max(0, o1, o2, o3)
     while lo < hi:
         stop = min(hi, lo + RUN - (lo - origin) % RUN)
         s0, s1, s2, s3 = zero, zero, zero, zero
         for i in range(lo, stop):
-            at = base + np.int64(neurons[i]) * stride - np.int64(times[i])
+            lag = np.int64(times[i]) + lag0
+            at = (row + np.int64(neurons[i])) * W + lag
             c = splat(y.dtype.type(counts[i]))
-            s0 = fma(c, load(filters, 0, at), s0)
-            s1 = fma(c, load(filters, 0, at + o1), s1)
-            s2 = fma(c, load(filters, 0, at + o2), s2)
-            s3 = fma(c, load(filters, 0, at + o3), s3)
+            if at + low >= 0 and at + high <= last:
+                s0 = fma(c, where_inside(load(filters, 0, at), lag, W), s0)
+                s1 = fma(c, where_inside(load(filters, 0, at + o1), lag + l1, W), s1)
+                s2 = fma(c, where_inside(load(filters, 0, at + o2), lag + l2, W), s2)
+                s3 = fma(c, where_inside(load(filters, 0, at + o3), lag + l3, W), s3)
+            else:
+                gather(y, filters, at, lag, W)
+                s0 = fma(c, load(y, 0, 0), s0)
+                gather(y, filters, at + o1, lag + l1, W)
+                s1 = fma(c, load(y, 0, 0), s1)
+                gather(y, filters, at + o2, lag + l2, W)
+                s2 = fma(c, load(y, 0, 0), s2)
+                gather(y, filters, at + o3, lag + l3, W)
+                s3 = fma(c, load(y, 0, 0), s3)
         y_0, y_1, y_2, y_3 = y_0 + s0, y_1 + s1, y_2 + s2, y_3 + s3
         lo = stop
-    store(y, 0, y0, y_0)
-    store(y, 0, y0 + p1, y_1)
-    store(y, 0, y0 + p2, y_2)
-    store(y, 0, y0 + p3, y_3)
+    store(y, 0, 0, backwards(y_0))
+    store(y, 0, LANES, backwards(y_1))
+    store(y, 0, 2 * LANES, backwards(y_2))
+    store(y, 0, 3 * LANES, backwards(y_3))
 
 
 @numba.njit(**JIT)
@@ -104,37 +126,23 @@ def first_at(times, lo, hi, t):
 
 
 @numba.njit(**JIT)
-def reverse_filters(first, last, where, W, left, stride, like):
-    """Rows first..last of the filters, last lag first, between zeros."""
-    rows = last - first
-    source, target = flat(where[0], like, first * W, rows * W), flat(where[1], like, first * stride, rows * stride)
-    for r in range(rows):
-        for j in range(left):
-            target[0, r * stride + j] = 0
-        for j in range(W):
-            target[0, r * stride + left + j] = source[0, r * W + W - 1 - j]
-        for j in range(left + W, stride):
-            target[0, r * stride + j] = 0
-
-
-@numba.njit(**JIT)
 def forward_tasks(first, last, where, S, neurons, times, counts, starts, like):
     """Task: all responses of one recording to its filters, in one block of bins."""
-    F, N, W, T_out, P, across, blocks, stride, tasks, step = S[0], S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8], S[9]
+    G, F, N, W, T_out, P, across, blocks, tasks, step = S[0], S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8], S[9]
     filters_at_once = SUMS // across
     width = across * LANES
-    ragged = np.empty((1, SUMS * LANES), like.dtype)
+    sums = np.empty((1, SUMS * LANES), like.dtype)
+    o, filters = flat(where[0], like, 0, G * F * T_out), flat(where[1], like, 0, G * F * N * W)
+    c1, c2, c3 = 1 % across * LANES, 2 % across * LANES, 3 % across * LANES
     for task in range(first, last):
         g, block = divmod(spread(task, tasks, step), blocks)
         t_begin, t_end = block * BLOCK, min(T_out, (block + 1) * BLOCK)
-        o = flat(where[0], like, g * F * T_out, F * T_out)
-        filters = flat(where[1], like, g * F * N * stride, F * N * stride)
         begin = first_at(times, starts[g], starts[g + 1], t_begin - P)
         for f in range(0, F, filters_at_once):
             rows = min(filters_at_once, F - f)
-            r1, r2, r3 = min(1 // across, rows - 1), min(2 // across, rows - 1), min(3 // across, rows - 1)
-            c1, c2, c3 = 1 % across * LANES, 2 % across * LANES, 3 % across * LANES
-            o1, o2, o3 = r1 * N * stride + c1, r2 * N * stride + c2, r3 * N * stride + c3
+            o1 = min(1 // across, rows - 1) * N * W - c1
+            o2 = min(2 // across, rows - 1) * N * W - c2
+            o3 = min(3 // across, rows - 1) * N * W - c3
             lo, hi = begin, begin
             for t in range(t_begin, t_end, width):
                 while lo < starts[g + 1] and times[lo] < t - P:
@@ -142,16 +150,11 @@ def forward_tasks(first, last, where, S, neurons, times, counts, starts, like):
                 hi = max(lo, hi)
                 while hi < starts[g + 1] and times[hi] < t - P + width + W - 1:
                     hi += 1
-                base = f * N * stride + width + t - P + W - 1
-                if t + width <= t_end:
-                    sum_filters(o, f * T_out + t, filters, base, stride, o1, o2, o3, r1 * T_out + c1, r2 * T_out + c2,
-                                r3 * T_out + c3, neurons, times, counts, lo, hi, starts[g])  # fmt: skip
-                    continue
-                sum_filters(ragged, 0, filters, base, stride, o1, o2, o3, r1 * width + c1, r2 * width + c2,
-                            r3 * width + c3, neurons, times, counts, lo, hi, starts[g])  # fmt: skip
+                sum_filters(sums, filters, (g * F + f) * N, N, W, P - t - LANES + 1, -c1, -c2, -c3, o1, o2, o3, neurons,
+                            times, counts, lo, hi, starts[g])  # fmt: skip
                 for r in range(rows):
-                    for i in range(t_end - t):
-                        o[0, (f + r) * T_out + t + i] = ragged[0, r * width + i]
+                    for i in range(min(width, t_end - t)):
+                        o[0, (g * F + f + r) * T_out + t + i] = sums[0, r * width + i]
 
 
 @numba.njit(**JIT)
@@ -349,16 +352,11 @@ def forward(
         _correlate(o, w, x, shape, (0, N * W, 0, W, 1), (N * n_bins, 0, n_bins))
         return (o,), {}
     w, neurons, times, counts, starts = contiguous(w, neurons, times, counts, starts)
-    like, across = _LIKE[w.dtype], _across(F)
-    left = across * LANES
-    stride = -(-(W + 2 * left) // LANES) * LANES
-    rows = w.new_empty(G * F * N, stride)
-    run_tasks(reverse_filters, G * F * N, addresses(w, rows), W, left, stride, like)
     blocks = -(-T_out // BLOCK)
     tasks = G * blocks
-    S = np.array([*sizes[1:], across, blocks, stride, tasks, _step(tasks)], np.int64)
+    S = np.array([*sizes, _across(F), blocks, tasks, _step(tasks)], np.int64)
     events = neurons.numpy(), times.numpy(), counts.numpy(), starts.numpy()
-    run_tasks(forward_tasks, tasks, addresses(o, rows), S, *events, like)
+    run_tasks(forward_tasks, tasks, addresses(o, w), S, *events, _LIKE[w.dtype])
     return (o,), {}
 
 

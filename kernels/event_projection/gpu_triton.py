@@ -178,6 +178,13 @@ def launch(F: int, length: int, config: dict | None) -> dict:
     return {"FILTERS": filters, "BLOCK": block, "EVENTS": config["EVENTS"], "num_warps": config["num_warps"]}
 
 
+def correlate_launch(length: int, config: dict | None) -> dict:
+    """Constants of the dense kernel for rows of so many results."""
+    config = config or CONFIGS[0]
+    block = min(padded(length, 32), config["COLUMNS"])
+    return {"BLOCK": block, "STEPS": config["EVENTS"], "num_warps": config["num_warps"]}
+
+
 def _sizes(w, x, starts, n_bins, padding):
     """(recordings G, filters of each F, N, W, T', P): models that share a recording are further filters of it."""
     E, K, N, W = w.shape
@@ -187,12 +194,11 @@ def _sizes(w, x, starts, n_bins, padding):
 
 def _correlate(y, a, b, shape, a_strides, b_strides, config):
     P, Q, share, R, steps, length, shift, b_length = shape
-    config = config or CONFIGS[0]
-    block = min(padded(length, 32), config["COLUMNS"])
-    blocks = -(-length // block)
+    constants = correlate_launch(length, config)
+    blocks = -(-length // constants["BLOCK"])
     correlate_kernel[(P * Q * blocks,)](
         y, a, b, Q, share, R, steps, length, blocks, shift, b_length, *a_strides, *b_strides,
-        BLOCK=block, STEPS=config["EVENTS"], num_warps=config["num_warps"],
+        **constants,
     )  # fmt: skip
 
 

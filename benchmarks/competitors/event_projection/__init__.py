@@ -1,0 +1,1 @@
+"""Who else computes the responses of filters to a recording."""
