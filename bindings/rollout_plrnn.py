@@ -73,13 +73,13 @@ def _backward_fake(dz, dz_final, z, *inputs):
 class _Rollout(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *inputs):
-        tensors = inputs[: len(_NAMES)]
+        *tensors, options = inputs
         if plain(tensors):
-            z, z_final = _forward(*inputs)
+            z, z_final = _forward(*tensors, *options)
         else:
             with torch._C._AutoDispatchBelowAutograd():
-                z, z_final = torch.ops.neurorbit.rollout_plrnn(*inputs)
-        ctx.options = inputs[len(_NAMES) :]
+                z, z_final = torch.ops.neurorbit.rollout_plrnn(*tensors, *options)
+        ctx.options = options
         ctx.save_for_backward(z, *tensors)
         return z, z_final
 
@@ -89,15 +89,15 @@ class _Rollout(torch.autograd.Function):
         *options, keep_every, backend = ctx.options
         if keep_every != 1:
             raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
-        needs = list(ctx.needs_input_grad[: len(_GRADS)])
-        tensors = dz, dz_final, *ctx.saved_tensors
+        tensors, needed = (dz, dz_final, *ctx.saved_tensors), ctx.needs_input_grad
+        needs = list(needed[: len(_GRADS)])
         function = _backward if plain(tensors) else torch.ops.neurorbit.rollout_plrnn_backward
         found = iter(function(*tensors, *options, backend, needs))
-        return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
+        return *(next(found) if need else None for need in needs), *[None] * (len(needed) - len(_GRADS))
 
 
 def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs)
+    return _Rollout.apply(*inputs[: len(_NAMES)], inputs[len(_NAMES) :])
 
 
 for _device in ("CPU", "CUDA"):
@@ -219,10 +219,12 @@ def _call(z0, A, W1, h1, W2, h2, alpha, thresholds, C, u, z_hat, forcing_alpha, 
             *values.values(), cell=cell, n_relu=n_relu, steps=T, first_step=first_step, keep_every=keep_every
         )
         return PlrnnRollout(*found)
-    inputs = *values.values(), cell, n_relu, T, first_step, keep_every, backend or ""
+    tensors, options = values.values(), (cell, n_relu, T, first_step, keep_every, backend or "")
     if not ordinary:
-        return PlrnnRollout(*torch.ops.neurorbit.rollout_plrnn(*inputs))
-    return PlrnnRollout(*(_Rollout.apply if torch.is_grad_enabled() else _forward)(*inputs))
+        return PlrnnRollout(*torch.ops.neurorbit.rollout_plrnn(*tensors, *options))
+    if not torch.is_grad_enabled():
+        return PlrnnRollout(*_forward(*tensors, *options))
+    return PlrnnRollout(*_Rollout.apply(*tensors, options))
 
 
 def rollout_plrnn(

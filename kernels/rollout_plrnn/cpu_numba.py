@@ -83,7 +83,11 @@ def remaining(p, i, offset, count, T, out):
 
 @numba.njit(**JIT)
 def forward_tasks(first, last, worker, address, like, rows, wide):
-    """Each task is one model and one block of lanes: all steps."""
+    """Each task is one model and one block of lanes: all steps.
+
+    At `address` p: the sizes, keep_every, kept; from 15 on the tensors, from 30 on the parts of the scratch buffer, as
+    `forward` lists them. `rows` is a tuple as long as M where few states go through a hidden layer, `wide` None then.
+    """
     p = pointer_to(address, numba.int64(0))
     B, T, M, K, H, D, N, cell, centred, n_linear, first_step, z_hat_step, lengths_step = sizes_of(p)
     keep_every, kept = p[13], p[14]
@@ -166,7 +170,11 @@ def states_before(zp, signals, start, z, z_hat, a, keep, interval, first_step, c
 
 @numba.njit(**JIT)
 def backward_tasks(first, last, worker, address, like, rows, wide):
-    """Each task is one model and every `groups`-th block: chunks of time from the end; hidden layer recomputed."""
+    """Each task is one model and every `groups`-th block: chunks of time from the end; hidden layer recomputed.
+
+    At `address` p: the sizes, groups, chunk; from 15 on the tensors, from 39 on the parts of the scratch buffer, as
+    `backward` lists them. `rows` and `wide` as in `forward_tasks`.
+    """
     p = pointer_to(address, numba.int64(0))
     B, T, M, K, H, D, N, cell, centred, n_linear, first_step, z_hat_step, lengths_step = sizes_of(p)
     groups, chunk = p[13], p[14]
@@ -251,7 +259,8 @@ def backward_tasks(first, last, worker, address, like, rows, wide):
                 if p[31]:
                     lanes_out(numbers(p, 31, (sequence * T + t0) * N, like), T * N, dsignals, count, (t1 - t0) * N)
                 t1 = t0
-            lanes_out(numbers(p, 29, sequence * M, like), M, g, count, M)
+            if p[29]:
+                lanes_out(numbers(p, 29, sequence * M, like), M, g, count, M)
         if rows is not None:
             add_lanes(dW1, dW2, dh2, sums, M, K)
 
@@ -319,7 +328,8 @@ def backward(saved, grads):
         saved["forcing_alpha"], _long(saved["forcing_interval"]), z_hat, z0, saved["z"], grads["z"], grads["z_final"],
         _long(saved["lengths"]),
     )  # fmt: skip
-    found = {"z0": z0.new_empty(E, B, M), "drive": z0.new_empty(E, B, T, M) if "drive" in wanted else None,
+    found = {"z0": z0.new_empty(E, B, M) if "z0" in wanted else None,
+             "drive": z0.new_empty(E, B, T, M) if "drive" in wanted else None,
              "z_hat": z0.new_empty(E, B, T, N) if "z_hat" in wanted else None}  # fmt: skip
     shapes = {"A": (M,), "h1": (M,), "W1": (M, K), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
     sums = {n: z0.new_zeros(E * groups, *shape) if all(shape) else None for n, shape in shapes.items()}

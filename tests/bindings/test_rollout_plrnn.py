@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurorbit.bindings.rollout_plrnn import CELLS, generate_plrnn, jacobian_plrnn, plrnn_step, rollout_plrnn
 from neurorbit.kernels.rollout_plrnn.spec import SPEC
@@ -181,6 +182,69 @@ def test_largest_sizes_named_in_the_limits():
                 torch.autograd.grad(expected.z.square().sum(), weights), strict=True)  # fmt: skip
     for a, b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("cell", "M", "H"), [("shallow-clipped", 3, 11), ("shallow", 8, 5), ("shallow", 9, 5), ("alrnn", 6, 6)]
+)
+def test_long_rollouts_of_several_blocks(cell, M, H):
+    g = generator(8)
+    E, B, T, N = 2, 35, 133, 2
+
+    def normal(*shape, scale):
+        return (torch.randn(*shape, generator=g, dtype=torch.float64) * scale).requires_grad_()
+
+    values = {"A": normal(E, M, scale=0.3), "W1": normal(E, M, H, scale=0.3 / H**0.5), "h1": normal(E, M, scale=0.3)}
+    if cell != "alrnn":
+        values |= {"W2": normal(E, H, M, scale=M**-0.5), "h2": normal(E, H, scale=0.5)}
+    z0, z_hat = normal(E, B, M, scale=1.0), normal(E, B, T, N, scale=1.0)
+    options = {"cell": cell, "n_relu": 2 if cell == "alrnn" else 0, "forcing_alpha": 0.4, "forcing_interval": 3}
+    options["lengths"] = torch.randint(1, T + 1, (E, B), generator=g)
+    weight = torch.randn(E, B, T, M, generator=g, dtype=torch.float64)
+    leaves = [z0, z_hat, *values.values()]
+
+    def outcome(backend):
+        z, end = rollout_plrnn(z0, **values, z_hat=z_hat, **options, backend=backend)
+        return z, end, *torch.autograd.grad((z * weight).sum() + end.sum(), leaves)
+
+    for found, expected in zip(outcome(None), outcome("reference"), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_modes_see_the_op_and_the_direct_call_equals_it():
+    seen = []
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    values = public("shallow-forced")
+    values["W1"].requires_grad_()
+
+    def outcome():
+        z = rollout_plrnn(**values).z
+        return z, *torch.autograd.grad(z.square().sum(), [values["W1"]])
+
+    direct = outcome()
+    assert not seen
+    with Mode():
+        through = outcome()
+    assert {"neurorbit.rollout_plrnn.default", "neurorbit.rollout_plrnn_backward.default"} <= set(seen)
+    for a, b in zip(direct, through, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_what_was_right_before_is_checked_again_when_it_changes():
+    values = public("shallow-forced")
+    rollout_plrnn(**values)
+    with pytest.raises(ValueError, match=r"A: expected \[E=2, M=5\], got \[2, 4\]"):
+        rollout_plrnn(**{**values, "A": values["A"][:, :4]})
+    with pytest.raises(TypeError, match=r"A: expected torch\.float64"):
+        rollout_plrnn(**{**values, "A": values["A"].float()})
+    with pytest.raises(ValueError, match="n_relu: expected"):
+        rollout_plrnn(**{**values, "n_relu": 1})
+    rollout_plrnn(**values)
 
 
 REFUSED = {
