@@ -123,10 +123,10 @@ class DetectionConfig:
 
 @dataclass(frozen=True)
 class AdamConfig(LoopConfig):
-    """Adam and bookkeeping. The learning rate stays as it is unless its final value is another."""
+    """Adam and bookkeeping. The learning rate stays as it is unless it is given a final value."""
 
     learning_rate: float = 0.1
-    learning_rate_final: float = 0.1
+    learning_rate_final: float = 0.0
     log_every: int = 100
     checkpoint_every: int = 1000
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from torch import Tensor
 
 from neurorbit.engine.analysis.detections import Detections, peak_bins
 from neurorbit.engine.analysis.participation import Participation, participation
-from neurorbit.engine.data import DenseRecording, SpikeEvents
-from neurorbit.engine.models.convseq.config import DetectionConfig
+from neurorbit.engine.data import DenseRecording, EventBlocks, SpikeEvents
+from neurorbit.engine.models.convseq.config import ConvseqConfig, DetectionConfig, Significance
 from neurorbit.engine.models.convseq.fitted import FittedConvseq, check_same_neurons
 from neurorbit.engine.models.convseq.fitting import ConvseqFit, train
 from neurorbit.engine.models.convseq.members import Member
@@ -72,7 +74,7 @@ def detect(
         cache: folder of the published null, kept by content.
     """
     config = config or DetectionConfig()
-    config.check()
+    significance = check_search(fitted.config, recording, config, same=trained_on is None)
     check_same_neurons(fitted, recording)
     run = fitted.best_run if run is None else run
     if not 0 <= run < len(fitted.members):
@@ -84,13 +86,13 @@ def detect(
         width=settings.width,
         padding=settings.padding,
         n_filters=config.null_filters,
+        gaussian=settings.model.sigma if settings.model.formulation == "gaussian" else None,
         backend=settings.backend,
         device=search.device,
         cache=cache,
     )
     shifts = search.shifts(null.threshold)
     published = by_null(search.o, null, shifts, search.window)
-    significance = config.significance or ("crossfit" if isinstance(recording, SpikeEvents) else "surrogate")
     w = search.w
     if significance == "random":
         found = published
@@ -142,7 +144,7 @@ class _Search:
         """The same optimisation on shuffled recordings; and the shifts of the sequences."""
         base = self.trained_on or self.recording
         if not isinstance(base, SpikeEvents | DenseRecording):
-            raise ValueError("significance: surrogate needs the recording in memory, not in blocks: use random")
+            raise ValueError("significance: surrogate needs the recording of the fit in memory, not in blocks")
         generator = np.random.default_rng((self.member.seed, _SHUFFLE_STREAM))
         copies = [base.shuffled(generator) for _ in range(self.config.surrogates)]
         members = [dataclasses.replace(self.member, run=s, seed=self.member.seed + s) for s in range(len(copies))]
@@ -156,8 +158,7 @@ class _Search:
 
     def crossfit(self) -> tuple[Detections, np.ndarray]:
         """Templates of each fold in its own block; and the templates of the whole recording [K, N, W]."""
-        if not isinstance(self.recording, SpikeEvents):
-            raise ValueError("significance: crossfit needs spikes in memory as events: use surrogate or random")
+        assert isinstance(self.recording, SpikeEvents)
         generator = np.random.default_rng((self.member.seed, _SHUFFLE_STREAM))
         n, window = self.o.shape[-1], self.window
         if self.trained_on is not None:  # a recording that the filters have not seen is one block
@@ -193,19 +194,21 @@ class _Search:
         """An extra training with the settings of the run, in a folder of its own inside the run folder."""
         n_neurons = self.recording.n_neurons
         if self.workdir is None:
-            return train(self.settings, members, respond, n_neurons, None, self.reporter, weight)
+            return _whole(train(self.settings, members, respond, n_neurons, None, self.reporter, weight))
         path = self.workdir / name
-        record: dict[str, Any] = {
+        content: dict[str, Any] = {
             "system": f"convseq {name}",
             "format": 1,
             "config": to_dict(self.settings),
             "members": [dataclasses.asdict(m) for m in members],
             "recording": (self.trained_on or self.recording).fingerprint(),
         }
+        record = json.loads(json.dumps(content))  # tuples as lists, as in the file
         same = (path / "config.json").exists() and RunFolder(path).config == record
         folder = RunFolder(path) if same else RunFolder.create(path, record, overwrite=True)
         with folder.lock():
-            return train(self.settings, members, respond, n_neurons, folder, self.reporter, weight)
+            found = train(self.settings, members, respond, n_neurons, folder, self.reporter, weight)
+        return _whole(found)
 
     def participation(self, found: Detections, w: np.ndarray, shifts: list[int]) -> list[Participation]:
         """Neurons of each sequence, from windows `shifts` bins before its middle; none for recordings that are not
@@ -218,3 +221,32 @@ class _Search:
             participation(w[k], self.recording, starts[found.sequence == k] - shift, generator=generator, shift=shift)
             for k, shift in enumerate(shifts)
         ]
+
+
+def _whole(found: ConvseqFit) -> ConvseqFit:
+    """An extra training that reached its end; the signal that stopped it acts on the process."""
+    if found.outcome.status == "stopped":
+        signal.raise_signal(signal.Signals[found.outcome.signal or "SIGTERM"])
+        raise RuntimeError(f"stopped by {found.outcome.signal} at step {found.outcome.step}")
+    return found
+
+
+def check_search(
+    settings: ConvseqConfig, recording: Recording, config: DetectionConfig, *, same: bool = True
+) -> Significance:
+    """Which significance a search in the recording has; ValueError when it cannot be had. Asked before any training.
+
+    same: the recording is that of the fit.
+    """
+    config.check()
+    found = config.significance or ("crossfit" if isinstance(recording, SpikeEvents) else "surrogate")
+    if isinstance(recording, EventBlocks) and found != "random":
+        raise ValueError(
+            f"significance: {found} needs the recording in memory, not in blocks of time: use random, which is not "
+            "calibrated, or block_bins 0"
+        )
+    if found == "crossfit" and not isinstance(recording, SpikeEvents):
+        raise ValueError("significance: crossfit needs spikes: use surrogate or random for real-valued activity")
+    if found == "crossfit" and same:
+        fold_weights(recording.n_bins + 2 * settings.padding - settings.width + 1, config.folds, settings.width)
+    return found

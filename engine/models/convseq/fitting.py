@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from neurorbit.engine.data import DenseRecording, SpikeEvents, open_event_blocks, read_spike_events
+from neurorbit.engine.data import DenseRecording, EventBlocks, SpikeEvents, open_event_blocks, read_spike_events
 from neurorbit.engine.models.convseq.config import ConvseqConfig
 from neurorbit.engine.models.convseq.fitted import FittedConvseq, build, read_config
 from neurorbit.engine.models.convseq.members import Member, members
@@ -44,7 +44,13 @@ class SpikeSource:
         if not config.block_bins:
             return self.read()
         return open_event_blocks(
-            self.path, self.key, block_bins=config.block_bins, width=config.width, padding=config.padding
+            self.path,
+            self.key,
+            block_bins=config.block_bins,
+            width=config.width,
+            padding=config.padding,
+            bin_s=self.bin_s,
+            transpose=self.transpose,
         )
 
 
@@ -66,6 +72,9 @@ def fit(
     reporter: Reporter | None = None,
 ) -> ConvseqFit:
     """Train runs x grid models of K filters each on a recording, all in one launch.
+
+    Every model is as it would be alone, bit for bit on one device; with loadings or terms that compare filters up to
+    the rounding of sums.
 
     Args:
         config: the settings.
@@ -144,6 +153,11 @@ def train(
 def check_recording(config: ConvseqConfig, recording: Recording) -> None:
     """ValueError when the filters do not fit into the recording."""
     config.check()
+    if isinstance(recording, EventBlocks) and (recording.width, recording.padding) != (config.width, config.padding):
+        raise ValueError(
+            f"recording: expected blocks for width {config.width} and padding {config.padding}, got blocks for "
+            f"{recording.width} and {recording.padding}: open {recording.name} again"
+        )
     longest = recording.n_bins + 2 * config.padding
     if config.width > recording.n_bins:
         raise ValueError(

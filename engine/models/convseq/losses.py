@@ -66,7 +66,7 @@ def cross_correlation(o: Tensor) -> Tensor:
     n = o.shape[-1]
     lags = min(LAGS, n - 1)
     centred = o - o.mean(-1, keepdim=True)
-    standard = centred / centred.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-12)
+    standard = centred / centred.square().mean(-1, keepdim=True).clamp_min(1e-24).sqrt()
     spectrum = torch.fft.rfft(standard, n=n + lags)
     i, j = _pairs(o.shape[1], o.device)
     correlation = torch.fft.irfft(spectrum[:, i] * spectrum[:, j].conj(), n=n + lags) / n
@@ -80,6 +80,7 @@ def response_similarity(o: Tensor) -> Tensor:
     half = min(3 * SMOOTHING, n - 1)
     bins = torch.arange(-half, half + 1, device=o.device, dtype=o.dtype)
     kernel = torch.exp(-0.5 * (bins / SMOOTHING).square())
+    o = o - o.mean(-1, keepdim=True)  # so that nothing is outside the recording
     smooth = torch.nn.functional.conv1d(o.reshape(-1, 1, n), (kernel / kernel.sum())[None, None], padding=half)
     centred = smooth.reshape(o.shape) - smooth.reshape(o.shape).mean(-1, keepdim=True)
     i, j = _pairs(K, o.device)
@@ -89,7 +90,7 @@ def response_similarity(o: Tensor) -> Tensor:
 def filter_similarity(w: Tensor) -> Tensor:
     """Mean over pairs and lags of the squared cross-correlation of filters w [E, K, N, W] of unit norm, [E]."""
     W = w.shape[-1]
-    unit = w / w.square().sum((-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
+    unit = w / w.square().sum((-2, -1), keepdim=True).clamp_min(1e-24).sqrt()
     spectrum = torch.fft.rfft(unit, n=2 * W)
     i, j = _pairs(w.shape[1], w.device)
     found = torch.fft.irfft((spectrum[:, i] * spectrum[:, j].conj()).sum(-2), n=2 * W)  # [E, pairs, 2 W]

@@ -39,8 +39,8 @@ class Null:
 
     def exceeding(self, heights: np.ndarray) -> np.ndarray:
         """Share of the null's values at or above each height, to the width of a bin; at least 1 / n_values."""
-        above = np.concatenate([np.cumsum(self.counts[::-1])[::-1], [0]])
-        place = np.clip(np.searchsorted(self.edges, heights, side="right") - 1, 0, len(self.counts))
+        above = np.cumsum(self.counts[::-1])[::-1]
+        place = np.clip(np.searchsorted(self.edges, heights, side="right") - 1, 0, len(self.counts) - 1)
         return np.maximum(above[place], 1) / self.n_values
 
 
@@ -50,15 +50,17 @@ def random_null(
     width: int,
     padding: int,
     n_filters: int,
+    gaussian: float | None = None,
     seed: int = 0,
     backend: str | None = None,
     device: torch.device | str = "cpu",
     cache: str | os.PathLike[str] | None = None,
 ) -> Null:
-    """Responses of filters that are the softmax over W lags of standard normals.
+    """Responses of filters that are the softmax over W lags of standard normals, as published.
 
     Args:
         recording: events, dense activity, or blocks of a file.
+        gaussian: standard deviation in bins of Gaussian filters at random lags instead, for models made of those.
         n_filters: 15000 as published. The responses themselves are never kept.
         cache: folder in which the result is kept under a name made of the recording's content and the settings;
             nothing is read or written when None.
@@ -68,18 +70,18 @@ def random_null(
     path = None
     if cache is not None:
         key = f"null {FORMAT} {recording.fingerprint()} {width} {padding} {n_filters} {seed} {BATCH} {BINS}"
+        key += "" if gaussian is None else f" gaussian {gaussian!r}"
         path = Path(cache) / f"null_{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
         if path.exists():
             return _from_dict(read_json(path), path)
     respond = responder(recording, padding, device, backend)
     generator = torch.Generator().manual_seed(seed)
-    size = (recording.n_neurons, width)
     # The mean of a response is the same for every random filter up to edges; the first batch fixes where bins lie.
     edges: torch.Tensor | None = None
     counts = torch.zeros(BINS, dtype=torch.int64)
     n, mean, squares = 0, 0.0, 0.0
     for first in range(0, n_filters, BATCH):
-        w = torch.randn(1, min(BATCH, n_filters - first), *size, generator=generator).to(device).softmax(-1)
+        w = _draw(min(BATCH, n_filters - first), recording.n_neurons, width, gaussian, generator).to(device)
         with torch.no_grad():
             o = respond(w).flatten()
         m = float(o.mean(dtype=torch.float64))
@@ -102,6 +104,14 @@ def random_null(
     return found
 
 
+def _draw(K: int, N: int, W: int, gaussian: float | None, generator: torch.Generator) -> torch.Tensor:
+    """Random filters [1, K, N, W]."""
+    if gaussian is None:
+        return torch.randn(1, K, N, W, generator=generator).softmax(-1)
+    middle = 1 + (W - 1) * torch.rand(1, K, N, 1, generator=generator)
+    return torch.exp(-0.5 * ((torch.arange(1, W + 1) - middle) / gaussian).square())
+
+
 def cache_folder() -> Path:
     """Where nulls are kept by default: $NEURORBIT_CACHE, or the user's cache folder."""
     if given := os.environ.get("NEURORBIT_CACHE"):
@@ -116,7 +126,7 @@ def _to_dict(null: Null) -> dict[str, Any]:
 
 
 def _from_dict(content: dict[str, Any], path: Path) -> Null:
-    content = dict(content)
+    content = dict(content) if isinstance(content, dict) else {}
     if content.pop("digest", None) != _digest(content):
         raise ValueError(f"{path}: does not match its digest: it was cut or edited; delete it")
     edges, counts = np.asarray(content.pop("edges")), np.asarray(content.pop("counts"))

@@ -93,6 +93,7 @@ class ConvseqObjective:
         assert self._response is not None and self._peaks is not None
         peaks = robust_peaks(self._response, self.config.width, self.weight)
         same = (_without(peaks, self._peaks) | _without(self._peaks, peaks)).sum((1, 2)) == 0
+        same |= self._unchanged >= stopping.patience  # who is finished stays finished
         self._unchanged.copy_(torch.where(same, self._unchanged + 1, 0))
         self._peaks.copy_(peaks)
         self._detections.copy_(peaks.sum((1, 2)))

@@ -70,7 +70,9 @@ def write_run_report(
     score = planted = None
     if truth is not None:
         score = score_found(found, truth)
-        planted = SequenceTruth(truth.times, _numbered(truth.sequence, score), _ordered(truth.order, score))
+        planted = SequenceTruth(
+            truth.times, _numbered(truth.sequence, score, len(found.w)), _ordered(truth.order, score, len(found.w))
+        )
     results = SequenceResults(
         recording=recording,  # type: ignore[arg-type]
         w=fitted.w()[found.run],
@@ -100,19 +102,21 @@ def score_found(found: Found, truth: PlantedTruth) -> SequenceScore:
     )
 
 
-def _numbered(sequence: np.ndarray, score: SequenceScore) -> np.ndarray:
+def _numbered(sequence: np.ndarray, score: SequenceScore, n_filters: int) -> np.ndarray:
     """Number of the filter that a planted sequence was assigned to; sequences without one come after the filters."""
     filters = {j: k for k, j in enumerate(score.sequence_of_filter) if j is not None}
-    rest = len(score.sequence_of_filter)
-    return np.array([filters.get(int(j), rest + int(j)) for j in sequence], np.int64)
+    return np.array([filters.get(int(j), n_filters + int(j)) for j in sequence], np.int64)
 
 
-def _ordered(order: np.ndarray, score: SequenceScore) -> np.ndarray | None:
-    """Rows of the planted orders in the order of the filters."""
+def _ordered(order: np.ndarray, score: SequenceScore, n_filters: int) -> np.ndarray | None:
+    """Rows of the planted orders in the order of the filters; -1 for a filter without a sequence."""
     if not len(order):
         return None
-    none = np.full(order.shape[1], -1, np.int64)
-    return np.stack([none if j is None else order[j] for j in score.sequence_of_filter] or [none])
+    found = np.full((n_filters, order.shape[1]), -1, np.int64)
+    for k, j in enumerate(score.sequence_of_filter):
+        if j is not None:
+            found[k] = order[j]
+    return found
 
 
 def _metrics(folder: Path) -> list[dict[str, str]]:

@@ -229,7 +229,7 @@ def _in_blocks(o: Tensor, blocks: Sequence[slice]) -> list[np.ndarray]:
 def _upper(largest: np.ndarray, level: float) -> float:
     """Value that one more draw like the sorted ones exceeds with a chance of at most `level`."""
     S = len(largest)
-    rank = math.ceil((1 - level) * (S + 1))
+    rank = math.ceil((1 - level) * (S + 1) - 1e-9)
     if rank > S:
         raise ValueError(
             f"level: {level:g} needs at least {math.ceil(1 / level) - 1} surrogates, got {S}: give more, or raise it"

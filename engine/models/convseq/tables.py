@@ -15,6 +15,7 @@ from neurorbit.engine.models.convseq.detecting import Found
 from neurorbit.engine.whole_files import write_atomically
 
 DETECTION_COLUMNS = ("run", "sequence", "time_bin", "time_s", "height_sd", "p_value")
+LARGEST = 10_000  # runs or sequences in a file
 NEURON_COLUMNS = ("run", "sequence", "neuron", "rank", "lag_bins", "share", "p_value")
 
 
@@ -61,13 +62,23 @@ def read_detections(path: str | os.PathLike[str]) -> DetectionTable:
     values = np.empty((len(rows) - 1, len(DETECTION_COLUMNS)))
     for i, row in enumerate(rows[1:]):
         try:
-            values[i] = [float(cell) if cell else np.nan for cell in row]
+            values[i] = [float(cell) if cell else np.nan for cell in _of_length(row, len(DETECTION_COLUMNS))]
         except ValueError:
             raise ValueError(f"{path}: line {i + 2}: expected {len(DETECTION_COLUMNS)} numbers, got {row}") from None
-    if np.isnan(values[:, [0, 1, 2]]).any():
-        raise ValueError(f"{path}: line {int(np.isnan(values[:, :3]).any(1).argmax()) + 2}: misses a value")
+    numbers = values[:, :2]
+    wrong = ~np.isfinite(values[:, 2]) | ~((numbers >= 0) & (numbers < LARGEST) & (numbers == np.rint(numbers))).all(1)
+    if wrong.any():
+        raise ValueError(
+            f"{path}: line {int(wrong.argmax()) + 2}: expected run and sequence as numbers from 0 and a finite time_bin"
+        )
     run, sequence = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
     return DetectionTable(run, sequence, *values[:, 2:].T)
+
+
+def _of_length(row: list[str], length: int) -> list[str]:
+    if len(row) != length:
+        raise ValueError
+    return row
 
 
 def _write(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from neurorbit.engine.analysis.participation import aligned_counts
 from neurorbit.engine.data import SpikeEvents
 from neurorbit.engine.models.convseq.objective import robust_peaks
+from neurorbit.engine.models.convseq.parting import parted, winners
 from neurorbit.engine.models.convseq.responses import Responder
 
 SMOOTHING = 8.0  # bins, sd of the Gaussian that smooths each neuron's lag histogram
@@ -61,8 +62,11 @@ def refine(
 ) -> list[list[Template]]:
     """Templates [E][K] from the peaks of the responses start [E, K, T']: detect, align, estimate, and again.
 
-    Each round moves the window so that the sequence lies in its middle. weight [1|E, T'] of zeros and ones keeps to the
-    bins on which a model was trained: nothing outside them is looked at.
+    Each round moves the window so that the sequence lies in its middle. With K > 1 the first detections are parted by
+    the neurons that fire in them, and in later rounds the template that stands out most keeps a detection. A round that
+    loses more than half of the detections is not taken: the response to a frequent sequence varies so much that its own
+    peaks do not stand out. weight [1|E, T'] of zeros and ones keeps to the bins on which a model was trained: nothing
+    outside them is looked at.
     """
     E, K, n = start.shape
     kept = np.ones((E, n), bool) if weight is None else (weight > 0).expand(E, n).cpu().numpy()
@@ -73,6 +77,15 @@ def refine(
     for _ in range(ROUNDS):
         peaks = robust_peaks(o, width, weight).cpu().numpy()
         at = [[np.flatnonzero(peaks[e, k]) for k in range(K)] for e in range(E)]
+        if K > 1:
+            values = o.cpu().numpy()
+            at = [
+                winners(at[e], values[e], width) if previous else parted(events, at[e], values[e], width, padding)
+                for e in range(E)
+            ]
+        for e, k in np.ndindex(E, K) if previous else ():
+            if 2 * len(at[e][k]) < len(previous[e][k]):
+                at[e][k] = previous[e][k]
         if previous and all(
             np.array_equal(a, b) for x, y in zip(at, previous, strict=True) for a, b in zip(x, y, strict=True)
         ):
