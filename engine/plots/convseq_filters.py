@@ -105,13 +105,13 @@ def sequence_participation(
             text += f", {int((planted & chosen).sum())} of {int(planted.sum())} planted"
         axes.set_title(text if len(parts) == 1 else f"sequence {k}: {text}", fontsize=9)
         half = max(width / 2 * axis.scale, float(np.abs(lag).max(initial=0.0)))
-        axes.set(xlim=(-half, half), ylim=(-0.03 * share.max(initial=0.1), None))
+        axes.set(xlim=(-half, half), ylim=(-0.03 * (share.max(initial=0.0) or 1.0), None))
         axes.spines["left"].set_color(FAINT)
         plain_ticks(axes.xaxis, 6)
         plain_ticks(axes.yaxis, 5)
     more = f"     {len(parts) - n_drawn} further sequences not shown" if len(parts) > n_drawn else ""
     figure.supxlabel(axis.label("lag from the sequence's middle: time") + more, fontsize=9)
-    figure.supylabel("share of detections", fontsize=9)
+    figure.supylabel("share of the response at detections", fontsize=9)
     legend_above(figure, grid)
     return figure
 

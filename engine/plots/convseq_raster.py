@@ -73,11 +73,13 @@ def sorted_raster(
     neurons: Values | None = None,
     truth_times: Values = (),
     stretch: tuple[float, float] | None = None,
+    shift: float = 0.0,
 ) -> Figure:
     """A stretch of the recording with neurons sorted by the peak lag of filter w [N, W], and the average at detections.
 
     times [D]: detections (middles, in bins) of this sequence; neurons [M]: those to show, all when None;
-    truth_times: planted middles; stretch: first and last bin to show, the one with the most detections when None.
+    truth_times: planted middles; stretch: first and last bin to show, the one with the most detections when None;
+    shift: bins from the middle of the filter's window to that of the sequence, which its peaks are moved by.
     """
     weights = filter_rows("w", w)[0]
     if len(weights) != recording.n_neurons:
@@ -118,7 +120,7 @@ def sorted_raster(
     left.set_ylabel(f"{some}{count(recording.n_neurons, 'neuron')}, sorted by lag")
     plain_ticks(left.xaxis, 8)
     neuron_ticks(left.yaxis)
-    lag = peak_lags(weights)[order] - W / 2
+    lag = peak_lags(weights)[order] - W / 2 - shift
     _average(figure, right, aligned_average(recording, found, W), order, lag, W, recording)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2)

@@ -125,7 +125,7 @@ def neurons_table(results: SequenceResults) -> Table:
     """The neurons of each sequence with the smallest p-values, at most 15, by their lag."""
     bin_s = results.recording.bin_s
     unit = "bins" if bin_s is None else "s"
-    head = ["sequence", "neuron", f"lag ({unit})", "share of detections", "p-value"]
+    head = ["sequence", "neuron", f"lag ({unit})", "share of response", "p-value"]
     rows: list[list[Any]] = []
     for k, part in enumerate(results.participation[:MAX_SEQUENCES]):
         p, share = one_row("p_value", part.p_value), one_row("share", part.share)
@@ -159,8 +159,8 @@ _CAPTIONS = {
     "the average around all detections. Sorting alone puts noise on the line too: look for what stands out beside it.",
     "filters": "Weights by lag. Any filter shows a diagonal once its neurons are sorted, random ones too: compare "
     "width and strength.",
-    "participation": "Share of the detections at which each neuron fires at its lag; filled where it is more than in "
-    "shifted trains (false discovery rate controlled over neurons).",
+    "participation": "Share of each neuron in the response at the detections, at the lag where it fires most; filled "
+    "where it keeps to its lag more than in windows at random times (false discovery rate controlled over neurons).",
     "order": "Rank of each planted neuron against the lag that the filter found for it.",
     "position": "Where the detections lie, and their counts by place and running direction against detections that are "
     "shifted in time.",

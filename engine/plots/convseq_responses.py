@@ -91,7 +91,7 @@ def sequence_responses(
             for j, (axes, axis) in enumerate(zip(grid[i], (whole, part), strict=True)):
                 span = (0.0, float(T)) if j == 0 else (float(low), float(high))
                 _trace(axes, row, span, axis, shift, COLUMNS_WHOLE if j == 0 else COLUMNS_ZOOM)
-                _marks(axes, row, mine, true, line, axis, shift, (bottom, room))
+                _marks(axes, row, mine, true, line, axis, (bottom, top))
                 axes.set_ylim(bottom - 0.13 * room, top + 0.17 * room)
                 axes.set_xlim((span[0] + shift) * axis.scale, (span[1] + shift) * axis.scale)
                 plain_ticks(axes.yaxis, 4)
@@ -134,17 +134,16 @@ def _marks(
     true: Array,
     line: float | None,
     axis: TimeAxis,
-    shift: float,
     frame: tuple[float, float],
 ) -> None:
-    bottom, room = frame
+    bottom, top = frame
+    room = (top - bottom) or 1.0
     if true.size:
         y = np.full(len(true), bottom - 0.075 * room)
         axes.plot(true * axis.scale, y, "|", color=TRUE, markersize=5, markeredgewidth=1.0, label="planted")
     if line is not None:
         axes.axhline(line, color=TRUE, linestyle=(0, (4, 2)), linewidth=0.9, label="threshold")
     if row.marked and found.size:
-        at = np.clip(np.rint(found - shift).astype(int), 0, len(row.values) - 1)
-        heights = row.values[at] + 0.07 * room
+        heights = np.full(len(found), top + 0.09 * room)
         axes.plot(found * axis.scale, heights, "v", color=TRUE, markersize=3.6, markeredgewidth=0, label="detected")
     axes.spines["left"].set_color(FAINT)

@@ -19,6 +19,7 @@ from neurorbit.engine.plots.convseq_arguments import (
     filter_rows,
     members,
     one_row,
+    peak_lags,
     response_rows,
     same_shape,
 )
@@ -132,7 +133,7 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
         times = results.times_of(k)
         figures[f"raster{suffix}"] = sorted_raster(
             results.recording, w[k], times, sequence=k, neurons=_shown(results, k, N, level),
-            truth_times=() if results.truth is None else results.truth.times_of(k),
+            truth_times=() if results.truth is None else results.truth.times_of(k), shift=_shift(results, k, w[k]),
         )  # fmt: skip
         order = orders[k]
         if results.participation and order is not None:
@@ -161,6 +162,16 @@ def _thresholds(found: DetectionsLike) -> dict[str, float]:
 
 def _other(limits: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in limits.items() if not name.startswith("random")}
+
+
+def _shift(results: SequenceResults, k: int, w: Array) -> float:
+    """Bins from the middle of a filter's window to that of its sequence, as its neurons tell; 0 where they do not."""
+    if not results.participation:
+        return 0.0
+    part = results.participation[k]
+    chosen = members(part, results.level)
+    peak = peak_lags(w)[np.asarray(part.neuron, dtype=int)] - w.shape[1] / 2
+    return float(np.median((peak - one_row("lag_bins", part.lag_bins))[chosen])) if chosen.sum() > 2 else 0.0
 
 
 def _shown(results: SequenceResults, k: int, N: int, level: float) -> Array | None:

@@ -126,6 +126,13 @@ def test_responses_are_placed_in_the_recording_whatever_the_padding():
         np.testing.assert_allclose(at, np.array([60, 160, 260]) * 0.05)
 
 
+def test_the_filters_peaks_are_moved_to_the_middle_of_the_sequence():
+    r = make()
+    r.participation[0].lag_bins[:] += 4
+    (line,) = sequence_figures(r)["raster"].axes[1].get_lines()
+    assert {-200, 0, 200, 400, 600} <= set(line.get_xdata().round(6))  # ms; 4 bins later than in the window
+
+
 def test_rasters_of_large_recordings_show_those_that_take_part(monkeypatch):
     monkeypatch.setattr("neurorbit.engine.plots.convseq_results.FEW_NEURONS", 4)
     label = sequence_figures(make())["raster"].axes[0].get_ylabel()
@@ -192,7 +199,7 @@ def test_detections_are_listed_for_each_significance_and_the_one_used_is_first()
 def test_the_neurons_with_the_smallest_p_values_are_listed_by_lag(monkeypatch):
     monkeypatch.setattr("neurorbit.engine.plots.convseq_report.MAX_NEURONS", 5)
     head, rows = neurons_table(make(2))
-    assert head == ["sequence", "neuron", "lag (s)", "share of detections", "p-value"]
+    assert head == ["sequence", "neuron", "lag (s)", "share of response", "p-value"]
     assert [row[:2] for row in rows] == [[0, n] for n in range(5)] + [[1, n] for n in (4, 3, 2, 1, 0)]
     np.testing.assert_allclose([row[2] for row in rows[:5]], [-0.4, -0.2, 0.0, 0.2, 0.4])
 

@@ -94,6 +94,13 @@ def test_a_raster_of_some_neurons_says_how_many_and_keeps_their_order():
     assert left.get_ylabel() == "2 of 4 neurons, sorted by lag"
 
 
+def test_the_filters_peak_is_drawn_where_the_sequence_is():
+    figure = sorted_raster(planted(LAGS, [50], 20, 200), template(LAGS, 20), [53], shift=3)
+    average, line = figure.axes[1].get_images()[0], figure.axes[1].get_lines()[0]
+    peak = average.get_array().argmax(axis=1) - 10  # each row of the average, in bins from the detection
+    np.testing.assert_array_equal(line.get_xdata(), peak)
+
+
 def test_a_raster_without_detections_says_so():
     figure = sorted_raster(planted(LAGS, [50], 20, 200), template(LAGS, 20), [])
     assert [text.get_text() for text in figure.axes[1].texts] == ["no detection with\na whole window"]
