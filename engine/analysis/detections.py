@@ -46,5 +46,6 @@ def peak_bins(o: ArrayLike, threshold: float, distance: int) -> np.ndarray:
     if values.ndim != 1:
         raise ValueError(f"o: expected [T'], got {list(values.shape)}")
     edges = np.full(1, -np.inf)  # a maximum may lie in the first or the last bin
-    found, _ = find_peaks(np.concatenate([edges, values, edges]), height=threshold, distance=max(1, distance))
+    above = np.nextafter(threshold, np.inf)
+    found, _ = find_peaks(np.concatenate([edges, values, edges]), height=above, distance=max(1, distance))
     return found - 1

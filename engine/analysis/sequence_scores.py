@@ -55,8 +55,11 @@ def score_detections(
     for name, found, like in (("filters", k, t), ("sequences", s, g)):
         if len(found) != len(like):
             raise ValueError(f"{name}: expected [{len(like)}], got [{len(found)}]")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance: expected > 0, got {tolerance}")
+    if not 0 < tolerance < np.inf:
+        raise ValueError(f"tolerance: expected above 0 and finite, got {tolerance}")
+    for name, bins in (("times", t), ("truth", g)):
+        if not np.isfinite(bins).all():
+            raise ValueError(f"{name}: expected finite bins, got {bins[~np.isfinite(bins)][0]}")
     n_filters, n_sequences = int(k.max(initial=-1)) + 1, int(s.max(initial=-1)) + 1
     offsets = np.zeros(n_filters)
     owner: list[int | None] = [None] * n_filters
@@ -132,13 +135,15 @@ def _best_offset(t: np.ndarray, g: np.ndarray, tolerance: float) -> float:
     if not len(t) or not len(g):
         return 0.0
     best, value = (0, -np.inf), 0.0
-    for offset in np.arange(-round(2 * tolerance), round(2 * tolerance) + 1):
+    reach = min(round(2 * tolerance), int(max(t.max() - g.min(), g.max() - t.min(), 0)) + 1)
+    for offset in np.arange(-reach, reach + 1):
         errors = matches(t + offset, g, tolerance)
         rank = (len(errors), -float(np.mean(np.abs(errors))) if errors else -np.inf)
         if rank > best:
             best, value = rank, float(offset)
     errors = matches(t + value, g, tolerance)
-    return value - float(np.median(errors)) if errors else 0.0
+    finer = value - float(np.median(errors)) if errors else value
+    return finer if len(matches(t + finer, g, tolerance)) == len(errors) else value
 
 
 def _mean_distance(t: np.ndarray, g: np.ndarray) -> float:

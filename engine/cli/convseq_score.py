@@ -38,6 +38,8 @@ def main(arguments: list[str], prog: str) -> int:
     runs = sorted(set(table.run.tolist()))
     if command.run is None and len(runs) > 1:
         raise UsageError(f"--run: {command.detections} holds runs {', '.join(map(str, runs))}; name one")
+    if command.run is not None and runs and command.run not in runs:
+        raise UsageError(f"--run: {command.detections} holds runs {', '.join(map(str, runs))}, not {command.run}")
     kept = table.run == (command.run if command.run is not None else (runs or [0])[0])
     score = score_detections(
         table.time_bin[kept],

@@ -41,9 +41,15 @@ def find_truth(path: str | os.PathLike[str]) -> PlantedTruth | None:
     arrays = _READERS[path.suffix.lower()](path)
     if "truth_times" not in arrays:
         return None
-    times = np.asarray(arrays["truth_times"].load(), np.float64)
+    times = arrays["truth_times"].load()
+    if np.asarray(times).dtype.kind not in "iuf":
+        raise ValueError(f"{path}: truth_times: expected bins, got {np.asarray(times).dtype}")
+    times = np.asarray(times, np.float64)
     sequence = arrays["truth_sequence"].load() if "truth_sequence" in arrays else np.zeros(len(times), np.int64)
     order = arrays["truth_order"].load() if "truth_order" in arrays else np.zeros((0, 0), np.int64)
-    if times.ndim != 1 or np.shape(sequence) != times.shape or np.ndim(order) != 2:
+    whole = np.asarray(sequence).dtype.kind in "iu" and np.asarray(order).dtype.kind in "iu"
+    if times.ndim != 1 or np.shape(sequence) != times.shape or np.ndim(order) != 2 or not whole:
         raise ValueError(f"{path}: truth_times, truth_sequence and truth_order do not belong together: it was edited")
+    if not np.isfinite(times).all() or np.min(sequence, initial=0) < 0:
+        raise ValueError(f"{path}: truth_times or truth_sequence: expected bins and numbers from 0: it was edited")
     return PlantedTruth(times, np.asarray(sequence), np.asarray(order))

@@ -14,7 +14,7 @@ class LoopConfig:
     learning_rate: float = 1e-3
     """Learning rate at the first epoch (> 0)."""
     learning_rate_final: float = 1e-6
-    """Learning rate at the last epoch (> 0); between the two it decays exponentially per epoch."""
+    """Learning rate at the last epoch (0: as at the first); between the two it decays exponentially per epoch."""
     gradient_clip: float = 0.0
     """Largest norm of a model's gradient (0: no clipping)."""
     log_every: int = 500
@@ -26,9 +26,9 @@ class LoopConfig:
 
     def check(self) -> None:
         """ValueError for a setting out of its range."""
-        for name in ("learning_rate", "learning_rate_final"):
-            require(getattr(self, name) > 0, f"training.{name}", "> 0", getattr(self, name))
-        require(self.gradient_clip >= 0, "training.gradient_clip", ">= 0", self.gradient_clip)
+        require(self.learning_rate > 0, "training.learning_rate", "> 0", self.learning_rate)
+        for name in ("learning_rate_final", "gradient_clip"):
+            require(getattr(self, name) >= 0, f"training.{name}", ">= 0", getattr(self, name))
         for name in ("log_every", "checkpoint_every", "batches_per_epoch"):
             require(getattr(self, name) >= 1, f"training.{name}", ">= 1", getattr(self, name))
 

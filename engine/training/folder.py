@@ -18,7 +18,8 @@ from neurorbit.engine.training.checkpoint import Checkpoint, load_newest, save_c
 from neurorbit.engine.training.lock import FolderLock
 from neurorbit.engine.whole_files import read_json, write_atomically, write_json
 
-OWN = ("config.json", "versions.json", "metrics.csv", "checkpoints", "best.safetensors", "figures", "report.html")
+OWN = ("config.json", "versions.json", "metrics.csv", "checkpoints", "best.safetensors", "figures", "report.html",
+       "crossfit", "surrogate", "detections.csv", "neurons.csv")  # fmt: skip
 
 
 class RunFolder:

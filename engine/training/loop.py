@@ -107,7 +107,8 @@ class Trainer:
     def _rate(self, step: int) -> Tensor:
         per_epoch = self.config.batches_per_epoch
         epoch, n_epochs = step // per_epoch, -(-self.steps // per_epoch)
-        rate = exponential_decay(self.learning_rate, self.config.learning_rate_final, epoch, n_epochs)
+        final = self.config.learning_rate_final
+        rate = exponential_decay(self.learning_rate, final, epoch, n_epochs) if final else self.learning_rate
         return rate.to(self.stack.values)
 
     def _evaluation_due(self) -> bool:
