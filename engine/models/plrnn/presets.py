@@ -32,14 +32,15 @@ PRESETS: dict[str, PlrnnConfig] = {
         model=ModelConfig(cell="shallow-clipped", latent_dim=5, hidden_dim=250, observation="affine"),
         forcing=ForcingConfig(alpha=0.3),
         regularisation=RegularisationConfig(observation=1e-7),
-        training=TrainingConfig(gradient_clip=10.0),  # a nearly singular B at the start would throw the run away
+        # without clipping a nearly singular B at the start would throw the run away
+        training=TrainingConfig(learning_rate=1e-2, learning_rate_final=1e-5, gradient_clip=1.0),
     ),
     "eeg": PlrnnConfig(
         steps=FULL_PROTOCOL,
         model=ModelConfig(cell="shallow-clipped", latent_dim=16, hidden_dim=512, observation="affine"),
         forcing=ForcingConfig(alpha=0.1),
         regularisation=RegularisationConfig(latent=1e-4, observation=1e-6),
-        training=TrainingConfig(sequence_length=50, gradient_clip=10.0),
+        training=TrainingConfig(sequence_length=50, gradient_clip=10.0),  # as for ecg
     ),
     "fmri": PlrnnConfig(
         steps=FULL_PROTOCOL,
