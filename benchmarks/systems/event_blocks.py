@@ -23,8 +23,11 @@ QUICK = {"E": 1, "K": 1, "N": 500, "W": 50, "T": 20_000, "J": 20_000}
 BLOCK_BINS = 100_000
 
 
-def blocks(sizes: dict[str, int], device: str) -> Iterator[tuple[int, int, PackedEvents]]:
-    """(first, last response, events) of each block with its halo of W - 1 bins, drawn bin range by bin range."""
+def blocks(sizes: dict[str, int]) -> Iterator[tuple[int, int, Tensor, Tensor]]:
+    """(first, last response, neurons, times) of each block with its halo of W - 1 bins, by time as a reader gives them.
+
+    Drawn bin range by bin range: no more than two blocks are held.
+    """
     N, W, T = sizes["N"], sizes["W"], sizes["T"]
     responses = T - W + 1
     step = min(BLOCK_BINS, -(-responses // 3))
@@ -32,7 +35,8 @@ def blocks(sizes: dict[str, int], device: str) -> Iterator[tuple[int, int, Packe
     def drawn(first: int, last: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(first)
         J = sizes["J"] * (last - first) // T
-        return torch.randint(N, (J,), generator=generator), torch.randint(first, last, (J,), generator=generator)
+        key = torch.randint(first * N, last * N, (J,), generator=generator).sort().values
+        return key % N, key // N
 
     n, t = drawn(0, min(step, T))
     for first in range(0, responses, step):
@@ -41,8 +45,13 @@ def blocks(sizes: dict[str, int], device: str) -> Iterator[tuple[int, int, Packe
         halo = later[1] < last + W - 1
         inside = t < last + W - 1
         neurons, times = torch.cat([n[inside], later[0][halo]]), torch.cat([t[inside], later[1][halo]]) - first
-        yield first, last, pack_events(neurons.to(device), times.to(device), n_neurons=N, n_bins=last - first + W - 1)
+        yield first, last, neurons, times
         n, t = later
+
+
+def packed(sizes: dict[str, int], first: int, last: int, neurons: Tensor, times: Tensor, device: str) -> PackedEvents:
+    n_bins = last - first + sizes["W"] - 1
+    return pack_events(neurons.to(device), times.to(device), n_neurons=sizes["N"], n_bins=n_bins)
 
 
 def step(sizes: dict[str, int], free: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
@@ -50,7 +59,7 @@ def step(sizes: dict[str, int], free: Tensor) -> tuple[Tensor, Tensor, dict[str,
 
     The graph of a block holds its events and no responses, so that all blocks can wait for the loss.
     """
-    spent = dict.fromkeys(("softmax", "packing", "forward", "loss and backward"), 0.0)
+    spent = dict.fromkeys(("softmax", "drawing", "packing", "forward", "loss and backward"), 0.0)
     clock = time.perf_counter()
 
     def done(part: str) -> None:
@@ -64,7 +73,9 @@ def step(sizes: dict[str, int], free: Tensor) -> tuple[Tensor, Tensor, dict[str,
     w = free.softmax(-1)
     done("softmax")
     parts = []
-    for _, _, events in blocks(sizes, free.device.type):
+    for block in blocks(sizes):
+        done("drawing")
+        events = packed(sizes, *block, free.device.type)
         done("packing")
         parts.append(event_projection(w, events).o)
         done("forward")
@@ -77,26 +88,24 @@ def step(sizes: dict[str, int], free: Tensor) -> tuple[Tensor, Tensor, dict[str,
 
 def check(sizes: dict[str, int], free: Tensor, o: Tensor) -> None:
     """Responses at a few bins, those around the blocks' edges among them, against sums in float64."""
-    w, W = free.detach().double().softmax(-1)[0, 0], sizes["W"]
-    for first, last, events in blocks(sizes, "cpu"):
+    w, W = free.detach().cpu().double().softmax(-1)[0, 0], sizes["W"]
+    for first, last, neurons, times in blocks(sizes):
         for t in {first, (first + last) // 2, last - 1}:
-            near = (events.times >= t - first) & (events.times < t - first + W)
-            n, lag = events.neurons[near].long(), events.times[near].long() + first - t
-            truth = float((w.cpu()[n, lag] * events.counts[near]).sum())
+            near = (times >= t - first) & (times < t - first + W)
+            truth = float(w[neurons[near], times[near] + first - t].sum())
             if abs(float(o[0, 0, t]) - truth) > 1e-5 * max(1.0, abs(truth)):
                 raise RedContract(f"response at bin {t}: expected {truth}, got {float(o[0, 0, t])}")
 
 
 def measure(device: str, *, quick: bool = False, say: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """One step after a small one that compiles; seconds by part and peak memory of all of it."""
+    """One step after a small one that compiles; seconds by part and peak memory of all of it, drawing not counted."""
     sizes = QUICK if quick else SIZES
     small = torch.randn(1, 1, QUICK["N"], QUICK["W"], device=device, requires_grad=True)
     step(QUICK, small)
     generator = torch.Generator().manual_seed(0)
     free = torch.randn(1, sizes["K"], sizes["N"], sizes["W"], generator=generator).to(device).requires_grad_()
-    start = time.perf_counter()
     o, dfree, spent = step(sizes, free)
-    seconds = time.perf_counter() - start
+    seconds = sum(spent.values()) - spent["drawing"]
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else resident_bytes("VmHWM")
     if not bool(torch.isfinite(dfree).all()):
         raise RedContract("the gradient is not finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -49,8 +50,10 @@ class SparseProduct:
         return None if workload.sizes["J"] * workload.sizes["W"] <= MOST_ENTRIES else "the matrix is too large"
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
-        found = entries(inputs, workload.sizes, workload.options["padding"])
-        matrix, transposed = found.to_sparse_csr(), found.t().coalesce().to_sparse_csr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # beta state, and that invariants are not checked
+            found = entries(inputs, workload.sizes, workload.options["padding"])
+            matrix, transposed = found.to_sparse_csr(), found.t().coalesce().to_sparse_csr()
         leaf = inputs["w"].detach().clone().requires_grad_()
 
         def respond() -> Tensor:
