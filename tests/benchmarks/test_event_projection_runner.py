@@ -1,0 +1,52 @@
+"""Everyone that event_projection is measured against computes the same, and the blocks of a long recording add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import contract, measure
+from benchmarks.competitors.event_projection import dense
+from benchmarks.ops import event_projection as op
+from benchmarks.systems import event_blocks
+
+SMALL = op.DEMO.resized(N=6, W=20, T=300, J=150, K=1)
+SMALL = replace(SMALL, options={"padding": 10})
+SIZES = {"E": 1, "K": 1, "N": 20, "W": 30, "T": 1_000, "J": 900}
+
+
+@pytest.mark.parametrize("K", (1, 3))
+def test_competitors_agree_with_the_definition(K):
+    workload = SMALL.resized(K=K)
+    inputs = op.inputs_of(workload, "cpu")
+    able = [i for i in op.implementations() if i.missing(workload, "cpu") is None]
+    assert len(able) == (5 if K == 1 else 4)
+    measure.check_equal(op, workload, inputs, {i.name: i.prepare(workload, inputs) for i in able})
+
+
+def test_dense_recordings_too():
+    workload = replace(SMALL, options={"padding": 10, "dense": True})
+    inputs = op.inputs_of(workload, "cpu")
+    able = [i for i in op.implementations() if i.missing(workload, "cpu") is None]
+    assert "torch.sparse" not in {i.name for i in able}
+    measure.check_equal(op, workload, inputs, {i.name: i.prepare(workload, inputs) for i in able})
+
+
+def test_competitor_that_convolves_is_refused(monkeypatch):
+    monkeypatch.setattr(dense, "conv1d", lambda x, w, padding: torch.conv1d(x, w.flip(-1), padding=padding))
+    inputs = op.inputs_of(SMALL, "cpu")
+    with pytest.raises(contract.RedContract, match="conv1d"):
+        measure.check_equal(op, SMALL, inputs, {"conv1d": dense.CONV1D.prepare(SMALL, inputs)})
+
+
+def test_blocks_give_the_responses_of_the_whole(monkeypatch):
+    monkeypatch.setattr(event_blocks, "BLOCK_BINS", 128)
+    free = torch.randn(1, 1, 20, 30, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    o, dfree, spent = event_blocks.step(SIZES, free)
+    assert o.shape == (1, 1, 971) and set(spent) >= {"packing", "forward"}
+    event_blocks.check(SIZES, free, o)
+    assert dfree.sum(-1).abs().max() < 1e-4 < dfree.abs().max()  # a softmax's gradient sums to zero
+    with pytest.raises(contract.RedContract, match="response at bin"):
+        event_blocks.check(SIZES, free, o.roll(1, 2))
