@@ -41,7 +41,7 @@ _HOME = {
     "random_null": "null",
     "write_run_report": "run_report",
 }
-__all__ = [  # noqa: RUF022
+__all__ = [
     "AdamConfig",
     "ConvseqConfig",
     "ConvseqFit",
