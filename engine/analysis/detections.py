@@ -29,6 +29,7 @@ class Detections:
     statistic: np.ndarray  # [K, T']
     null_mean: np.ndarray  # [K]
     null_sd: np.ndarray  # [K]
+    p_any: float | None = None  # p-value of the highest value anywhere: that there is no sequence at all
     other_counts: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -76,6 +76,7 @@ def by_surrogates(
         shifts,
         window,
         p_value=_family_p(heights, largest),
+        p_any=float(_family_p(o.max(), largest)),
         significance="surrogate",
         threshold=np.full(K, threshold),
         level=level,
@@ -161,6 +162,7 @@ def by_templates(
         [0] * K,
         window,
         p_value=_family_p(heights, largest),
+        p_any=float(_family_p(z.max(), largest)),
         significance="crossfit",
         threshold=np.full(K, threshold),
         level=level,
@@ -237,7 +239,7 @@ def _upper(largest: np.ndarray, level: float) -> float:
     return float(largest[rank - 1])
 
 
-def _family_p(heights: np.ndarray, largest: np.ndarray) -> np.ndarray:
+def _family_p(heights: np.ndarray | float, largest: np.ndarray) -> np.ndarray:
     """Chance that the largest value of a recording without structure is as high, from the sorted surrogates."""
     return (1 + len(largest) - np.searchsorted(largest, heights, side="left")) / (1 + len(largest))
 
@@ -254,6 +256,7 @@ def _detections(
     significance: str,
     threshold: np.ndarray,
     level: float | None,
+    p_any: float | None = None,
 ) -> Detections:
     """Detections sorted by time; the window of bin t of a response has its middle at t - P + (W - 1) / 2."""
     filters = np.repeat(np.arange(len(bins)), [len(b) for b in bins])
@@ -274,4 +277,5 @@ def _detections(
         statistic=statistic,
         null_mean=mean,
         null_sd=sd,
+        p_any=p_any,
     )
