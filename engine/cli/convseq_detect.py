@@ -75,5 +75,6 @@ def main(arguments: list[str], prog: str) -> int:
     path = write_detections(Path(command.out), found)
     d = found.detections
     others = "".join(f", {n} gives {c}" for n, c in d.other_counts.items())
-    print(f"{len(d)} detections of {len(found.w)} sequences ({d.significance}{others}): {path}")
+    many = f"{len(d)} detection{'s' * (len(d) != 1)} of {len(found.w)} sequence{'s' * (len(found.w) != 1)}"
+    print(f"{many} ({d.significance}{others}): {path}")
     return 0

@@ -21,7 +21,7 @@ def end(
         made = write_run_report(workdir, detection, recording=recording, reporter=reporter)
         d = made.found.detections
         score = "" if made.score is None else f", F1 {made.score.f1:.2f} against the planted sequences"
-        return f"{len(d)} detections ({d.significance}){score}; {made.path}"
+        return f"{len(d)} detection{'s' * (len(d) != 1)} ({d.significance}){score}; {made.path}"
 
     runs = len(found.fitted.members)
     return say_how_it_ended(found.outcome, runs, workdir, "neurorbit convseq resume", write_report if report else None)

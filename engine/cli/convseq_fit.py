@@ -16,7 +16,7 @@ class ConvseqFitCommand:
     """Find repeating spike sequences: train filters on a recording, then detect where their sequences occur."""
 
     data: str
-    """Recording (.npy .npz .mat .h5 .hdf5): counts or activity [N, T], or events."""
+    """Recording (.npy .npz .mat .h5 .hdf5 .nwb): counts or activity [N, T], events, or sorted units."""
     workdir: str
     """Folder to make for config, metrics, checkpoints, detections, figures and the report."""
     key: str | None = None

@@ -39,7 +39,8 @@ FEW_NEURONS, FEWEST_SHOWN = 600, 10
 class SequenceResults:
     """One run of a sequence model on one recording; what is not given is not drawn.
 
-    recording: SpikeEvents or DenseRecording. w [K, N, W], response [K, T']: after training; *_before: before.
+    recording: SpikeEvents or DenseRecording; one read in blocks of time gets no raster.
+    w [K, N, W], response [K, T']: after training; *_before: before.
     detections, participation (one per filter), null, score: what engine.analysis returns. padding: W // 2 when None.
     truth: planted sequences, numbered as the filters that should find them. position [T]: of the animal.
     metrics: rows of metrics.csv; run: whose curve is emphasised. settings: what the report lists.
@@ -131,10 +132,11 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
     for k in range(min(K, MAX_SEQUENCES)):
         suffix = f"_{k}" if K > 1 else ""
         times = results.times_of(k)
-        figures[f"raster{suffix}"] = sorted_raster(
-            results.recording, w[k], times, sequence=k, neurons=_shown(results, k, N, level),
-            truth_times=() if results.truth is None else results.truth.times_of(k), shift=_shift(results, k, w[k]),
-        )  # fmt: skip
+        if hasattr(results.recording, "x") or hasattr(results.recording, "times"):
+            figures[f"raster{suffix}"] = sorted_raster(
+                results.recording, w[k], times, sequence=k, neurons=_shown(results, k, N, level),
+                truth_times=() if results.truth is None else results.truth.times_of(k), shift=_shift(results, k, w[k]),
+            )  # fmt: skip
         order = orders[k]
         if results.participation and order is not None:
             figures[f"order{suffix}"] = order_recovered(results.participation[k], order, width=W, bin_s=bin_s)

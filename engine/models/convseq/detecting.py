@@ -239,7 +239,7 @@ def check_search(
     same: the recording is that of the fit.
     """
     config.check()
-    found = config.significance or ("crossfit" if isinstance(recording, SpikeEvents) else "surrogate")
+    found = config.significance or ("surrogate" if isinstance(recording, DenseRecording) else "crossfit")
     if isinstance(recording, EventBlocks) and found != "random":
         raise ValueError(
             f"significance: {found} needs the recording in memory, not in blocks of time: use random, which is not "

@@ -131,7 +131,8 @@ def test_a_recording_in_blocks_has_the_published_significance_only(
     path = write_spike_events(tmp_path / "x.h5", planted.events)
     blocks = open_event_blocks(path, block_bins=300, width=40, padding=20)
     for significance in (None, "crossfit", "surrogate"):
-        with pytest.raises(ValueError, match="needs the recording in memory, not in blocks of time: use random"):
+        said = f"{significance or 'crossfit'} needs the recording in memory, not in blocks of time: use random"
+        with pytest.raises(ValueError, match=said):
             detect(fitted, blocks, dataclasses.replace(SEARCH, significance=significance))  # type: ignore[arg-type]
     search = dataclasses.replace(SEARCH, significance="random")
     found, expected = (detect(fitted, r, search).detections for r in (blocks, planted.events))
