@@ -10,7 +10,9 @@ import torch
 from benchmarks import contract, measure
 from benchmarks.competitors.event_projection import dense
 from benchmarks.ops import event_projection as op
-from benchmarks.systems import event_blocks
+from benchmarks.systems import convseq
+from neurorbit.engine.data import open_event_blocks
+from neurorbit.engine.models.convseq.responses import responder
 
 SMALL = op.DEMO.resized(N=6, W=20, T=300, J=150, K=1)
 SMALL = replace(SMALL, options={"padding": 10})
@@ -41,12 +43,17 @@ def test_competitor_that_convolves_is_refused(monkeypatch):
         measure.check_equal(op, SMALL, inputs, {"conv1d": dense.CONV1D.prepare(SMALL, inputs)})
 
 
-def test_blocks_give_the_responses_of_the_whole(monkeypatch):
-    monkeypatch.setattr(event_blocks, "BLOCK_BINS", 128)
-    free = torch.randn(1, 1, 20, 30, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    o, dfree, spent = event_blocks.step(SIZES, free)
-    assert o.shape == (1, 1, 971) and set(spent) >= {"packing", "forward"}
-    event_blocks.check(SIZES, free, o)
-    assert dfree.sum(-1).abs().max() < 1e-4 < dfree.abs().max()  # a softmax's gradient sums to zero
+def test_a_step_from_a_file_in_blocks_is_measured_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(convseq, "BLOCK_BINS", 128)
+    monkeypatch.setattr(convseq, "QUICK", SIZES)
+    (row,) = convseq.measure("cpu", quick=True)
+    assert row["median_s"] > 0 and row["peak_bytes"] > 0
+
+    path = tmp_path / "recording.h5"
+    convseq.write_recording(path, SIZES)
+    w = torch.randn(1, 1, 20, 30, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    o = responder(open_event_blocks(path, block_bins=128, width=30, padding=15), 15)(w)
+    assert o.shape == (1, 1, 1001)
+    convseq.check(path, o, w, 15)
     with pytest.raises(contract.RedContract, match="response at bin"):
-        event_blocks.check(SIZES, free, o.roll(1, 2))
+        convseq.check(path, o.roll(1, 2), w, 15)
