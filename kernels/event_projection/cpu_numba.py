@@ -21,6 +21,7 @@ from neurorbit.kernels.numba_common import (
     store,
 )
 
+CACHE = 1 << 19  # bytes of filters that one pass reads at random
 SUMS = 4  # SIMD values that one pass over the events fills: filters x bins (or lags)
 BLOCK = 1024  # bins that one task owns
 SPLIT = 4096  # least events of a piece of one neuron
@@ -127,34 +128,37 @@ def first_at(times, lo, hi, t):
 
 @numba.njit(**JIT)
 def forward_tasks(first, last, where, S, neurons, times, counts, starts, like):
-    """Task: all responses of one recording to its filters, in one block of bins."""
-    G, F, N, W, T_out, P, across, blocks, tasks, step = S[0], S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8], S[9]
+    """Task: responses of one recording to a few of its filters, in one block of bins; a thread finishes these filters
+    before it takes the next, so that they stay in its cache."""
+    G, F, N, W, T_out, P, across, blocks, step = S[0], S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
     filters_at_once = SUMS // across
     width = across * LANES
     sums = np.empty((1, SUMS * LANES), like.dtype)
     o, filters = flat(where[0], like, 0, G * F * T_out), flat(where[1], like, 0, G * F * N * W)
     c1, c2, c3 = 1 % across * LANES, 2 % across * LANES, 3 % across * LANES
+    groups = (F + filters_at_once - 1) // filters_at_once
     for task in range(first, last):
-        g, block = divmod(spread(task, tasks, step), blocks)
+        group, place = divmod(task, blocks)
+        g, f = group // groups, group % groups * filters_at_once
+        block = spread(place, blocks, step)
         t_begin, t_end = block * BLOCK, min(T_out, (block + 1) * BLOCK)
-        begin = first_at(times, starts[g], starts[g + 1], t_begin - P)
-        for f in range(0, F, filters_at_once):
-            rows = min(filters_at_once, F - f)
-            o1 = min(1 // across, rows - 1) * N * W - c1
-            o2 = min(2 // across, rows - 1) * N * W - c2
-            o3 = min(3 // across, rows - 1) * N * W - c3
-            lo, hi = begin, begin
-            for t in range(t_begin, t_end, width):
-                while lo < starts[g + 1] and times[lo] < t - P:
-                    lo += 1
-                hi = max(lo, hi)
-                while hi < starts[g + 1] and times[hi] < t - P + width + W - 1:
-                    hi += 1
-                sum_filters(sums, filters, (g * F + f) * N, N, W, P - t - LANES + 1, -c1, -c2, -c3, o1, o2, o3, neurons,
-                            times, counts, lo, hi, starts[g])  # fmt: skip
-                for r in range(rows):
-                    for i in range(min(width, t_end - t)):
-                        o[0, (g * F + f + r) * T_out + t + i] = sums[0, r * width + i]
+        lo = first_at(times, starts[g], starts[g + 1], t_begin - P)
+        hi = lo
+        rows = min(filters_at_once, F - f)
+        o1 = min(1 // across, rows - 1) * N * W - c1
+        o2 = min(2 // across, rows - 1) * N * W - c2
+        o3 = min(3 // across, rows - 1) * N * W - c3
+        for t in range(t_begin, t_end, width):
+            while lo < starts[g + 1] and times[lo] < t - P:
+                lo += 1
+            hi = max(lo, hi)
+            while hi < starts[g + 1] and times[hi] < t - P + width + W - 1:
+                hi += 1
+            sum_filters(sums, filters, (g * F + f) * N, N, W, P - t - LANES + 1, -c1, -c2, -c3, o1, o2, o3, neurons,
+                        times, counts, lo, hi, starts[g])  # fmt: skip
+            for r in range(rows):
+                for i in range(min(width, t_end - t)):
+                    o[0, (g * F + f + r) * T_out + t + i] = sums[0, r * width + i]
 
 
 @numba.njit(**JIT)
@@ -320,9 +324,10 @@ def _step(tasks: int) -> int:
     return step
 
 
-def _across(F: int) -> int:
-    """SIMD values along time (or lags) of one pass; the others are further filters."""
-    return 4 if F == 1 else 2 if F < 4 else 1
+def _across(F: int, filter_bytes: int = 0) -> int:
+    """SIMD values along time (or lags) of one pass; the others are further filters, as many as a cache holds."""
+    at_once = min(F, SUMS, max(1, CACHE // max(1, filter_bytes)))
+    return 4 if at_once == 1 else 2 if at_once < 4 else 1
 
 
 def _sizes(w, x, starts, n_bins, padding):
@@ -353,8 +358,9 @@ def forward(
         return (o,), {}
     w, neurons, times, counts, starts = contiguous(w, neurons, times, counts, starts)
     blocks = -(-T_out // BLOCK)
-    tasks = G * blocks
-    S = np.array([*sizes, _across(F), blocks, tasks, _step(tasks)], np.int64)
+    across = _across(F, N * W * w.element_size())
+    tasks = G * -(-F * across // SUMS) * blocks
+    S = np.array([*sizes, across, blocks, _step(blocks)], np.int64)
     events = neurons.numpy(), times.numpy(), counts.numpy(), starts.numpy()
     run_tasks(forward_tasks, tasks, addresses(o, w), S, *events, _LIKE[w.dtype])
     return (o,), {}
