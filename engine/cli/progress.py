@@ -65,11 +65,11 @@ class ConsoleReporter:
 
 
 def describe(progress: Progress) -> str:
-    """loss, alpha, d_stsp, speed and runs that still train."""
+    """loss, alpha, d_stsp or detections, speed and runs that still train: medians over the runs."""
     v = progress.values
-    parts = [f"loss {v['loss']:.3g}", f"alpha {v['forcing_alpha']:.2f}"] if "forcing_alpha" in v else []
-    if "d_stsp" in v:
-        parts.append(f"d_stsp {v['d_stsp']:.3g}")
+    shown = (("loss", "loss", ".3g"), ("forcing_alpha", "alpha", ".2f"), ("d_stsp", "d_stsp", ".3g"),
+             ("detections", "detections", ".0f"))  # fmt: skip
+    parts = [f"{word} {v[name]:{form}}" for name, word, form in shown if name in v]
     parts.append(f"{progress.steps_per_s:.0f} steps/s")
     if progress.alive < progress.n_models:
         parts.append(f"{progress.alive} of {progress.n_models} runs")

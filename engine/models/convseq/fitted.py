@@ -14,6 +14,7 @@ from neurorbit.engine.models.convseq.config import ConvseqConfig
 from neurorbit.engine.models.convseq.filters import SequenceFilters
 from neurorbit.engine.models.convseq.members import Member, members
 from neurorbit.engine.models.convseq.responses import Recording, responder
+from neurorbit.engine.training.device import find_device
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.settings import from_dict
 
@@ -54,9 +55,12 @@ class FittedConvseq:
 
     @torch.no_grad()
     def respond(self, recording: Recording, w: Tensor | None = None) -> Tensor:
-        """Responses [E, K, T'] of the filters, or of others w [E, K, N, W], to a recording."""
+        """Responses [E, K, T'] of the filters, or of others w [E, K, N, W], to a recording; computed where it was
+        trained, returned on the CPU."""
         check_same_neurons(self, recording)
-        return responder(recording, self.config.padding, "cpu", self.config.backend)(self.w() if w is None else w)
+        device = find_device(self.config.device)
+        respond = responder(recording, self.config.padding, device, self.config.backend)
+        return respond((self.w() if w is None else w).to(device)).cpu()
 
 
 def check_same_neurons(fitted: FittedConvseq, recording: Recording) -> None:
