@@ -1,0 +1,243 @@
+"""Public function of leaky recurrent networks: rollout_leaky_rnn."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurorbit.bindings.dispatch import backend_for, load
+from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.kernels.rollout_leaky_rnn.spec import NONLINEARITIES, SPEC
+
+__all__ = ["NONLINEARITIES", "LeakyRnnRollout", "rollout_leaky_rnn"]
+
+_NAMES = SPEC.argument_names
+_GRADS = SPEC.differentiable
+_SHARED = tuple(a.name for a in SPEC.arguments if a.gradient and a.dims[0] == "E|1")
+
+
+class LeakyRnnRollout(NamedTuple):
+    """States u [E, B, T, N] and rates r [E, B, T, N] of every step, and the last state u_final [E, B, N]."""
+
+    u: Tensor
+    r: Tensor
+    u_final: Tensor
+
+
+_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
+_OPTIONS = "str phi, bool unit_norm, int steps, int first_step, str backend"
+_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
+_LIBRARY.define(f"rollout_leaky_rnn({_TENSORS}, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)")
+_LIBRARY.define(
+    "rollout_leaky_rnn_backward(Tensor? du, Tensor? dr, Tensor? du_final, Tensor u, Tensor r, Tensor norm, "
+    f"{_TENSORS}, {_OPTIONS}, bool[] needs) -> Tensor[]"
+)
+
+
+def _forward(*inputs):
+    arguments, (phi, unit_norm, steps, first_step, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    device = inputs[0].device.type
+    if device == "cpu":
+        _check_lengths(arguments[-1], steps)
+    kernel = load(SPEC.name, backend_for(SPEC.name, device, backend or None))
+    outputs, saved = kernel.forward(*arguments, phi=phi, unit_norm=unit_norm, steps=steps, first_step=first_step)
+    return *outputs, saved["norm"]
+
+
+def _backward(du, dr, du_final, u, r, norm, *inputs):
+    arguments, (phi, unit_norm, steps, first_step, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
+    kernel = load(SPEC.name, backend_for(SPEC.name, u.device.type, backend or None))
+    wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
+    saved = dict(zip(_NAMES, arguments, strict=True), u=u, r=r, norm=norm, wanted=wanted, phi=phi,
+                 unit_norm=unit_norm, steps=steps, first_step=first_step)  # fmt: skip
+    grads = kernel.backward(saved, {"u": du, "r": dr, "u_final": du_final})
+    return [grads[n] for n in wanted]
+
+
+def _forward_fake(*inputs):
+    u0, (unit_norm, steps) = inputs[0], inputs[-4:-2]
+    E, B, N = u0.shape
+    states = (u0.new_empty(E, B, steps, N) for _ in range(2))
+    return *states, u0.new_empty(E, B, N), u0.new_empty(E, B, steps if unit_norm else 0)
+
+
+def _backward_fake(du, dr, du_final, u, r, norm, *inputs):
+    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
+
+
+class _Rollout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *inputs):
+        with torch._C._AutoDispatchBelowAutograd():
+            u, r, u_final, norm = torch.ops.neurorbit.rollout_leaky_rnn(*inputs)
+        ctx.options = inputs[len(_NAMES) :]
+        ctx.save_for_backward(u, r, norm, *inputs[: len(_NAMES)])
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(norm)
+        return u, r, u_final, norm
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, du, dr, du_final, _):
+        needs = list(ctx.needs_input_grad[: len(_GRADS)])
+        found = iter(
+            torch.ops.neurorbit.rollout_leaky_rnn_backward(
+                du, dr, du_final, *ctx.saved_tensors, *ctx.options, needs
+            )
+        )  # fmt: skip
+        return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
+
+
+def _forward_autograd(*inputs):
+    return _Rollout.apply(*inputs)
+
+
+for _device in ("CPU", "CUDA"):
+    _LIBRARY.impl("rollout_leaky_rnn", _forward, _device)
+    _LIBRARY.impl("rollout_leaky_rnn_backward", _backward, _device)
+_LIBRARY.impl("rollout_leaky_rnn", _forward_autograd, "Autograd")
+torch.library.register_fake("neurorbit::rollout_leaky_rnn", _forward_fake, lib=_LIBRARY)
+torch.library.register_fake("neurorbit::rollout_leaky_rnn_backward", _backward_fake, lib=_LIBRARY)
+
+
+def _check_lengths(lengths: Tensor | None, steps: int) -> None:
+    """Lengths are few enough to be read one by one where nothing waits for a device."""
+    if lengths is not None:
+        low, high = lengths.min().item(), lengths.max().item()
+        if not (0 <= low and high <= steps):
+            raise ValueError(f"lengths: expected 0 to T={steps}, got {low} to {high}")
+
+
+def _per_model(name: str, value: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """A number for all models, or a tensor with one per model."""
+    E = like.shape[0]
+    if isinstance(value, Tensor):
+        return value.expand(E) if value.ndim == 0 else value
+    return torch.full((E,), value, dtype=dtype, device=like.device)
+
+
+def _check_noise(noise, noise_seed, noise_stream, noise_sd) -> None:
+    if noise is not None and noise_seed is not None:
+        raise ValueError("noise, noise_seed: give the noise or the seed of the noise, not both")
+    if (noise_seed is None) != (noise_sd is None):
+        missing, given = ("noise_seed", "noise_sd") if noise_seed is None else ("noise_sd", "noise_seed")
+        raise ValueError(f"{missing}: is required when {given} is given")
+    if noise_stream is not None and noise_seed is None:
+        raise ValueError("noise_stream: has no effect without noise_seed")
+    if noise_seed is not None and not isinstance(noise_seed, Tensor):
+        if isinstance(noise_seed, bool) or not isinstance(noise_seed, (int, torch.SymInt)):
+            raise TypeError(f"noise_seed: expected a whole number or a tensor, got {type(noise_seed).__name__}")
+        if not -(2**63) <= noise_seed < 2**63:
+            raise ValueError(f"noise_seed: expected a number of 64 bits, got {noise_seed}")
+    if noise_sd is not None and not isinstance(noise_sd, Tensor) and noise_sd < 0:
+        raise ValueError(f"noise_sd: expected >= 0, got {noise_sd}")
+
+
+def _check_groups(W, L, Q, v, Wv, phi: str) -> None:
+    if phi not in NONLINEARITIES:
+        raise ValueError(f"phi: expected one of {', '.join(NONLINEARITIES)}, got {phi!r}")
+    if (L is None) != (Q is None):
+        raise ValueError("low_rank: expected a pair (L, Q)")
+    if (W is None) == (L is None):
+        raise ValueError("W, low_rank: expected exactly one of them, got " + ("neither" if W is None else "both"))
+    if (v is None) != (Wv is None):
+        missing, given = ("v", "Wv") if v is None else ("Wv", "v")
+        raise ValueError(f"{missing}: is required when {given} is given")
+
+
+def rollout_leaky_rnn(
+    u0: Tensor,
+    W: Tensor | None,
+    drive: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    phi: str = "relu_tanh",
+    alpha: Tensor | float = 1.0,
+    low_rank: tuple[Tensor, Tensor] | None = None,
+    v: Tensor | None = None,
+    Wv: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_seed: Tensor | int | None = None,
+    noise_sd: Tensor | float | None = None,
+    noise_stream: Tensor | None = None,
+    unit_norm: bool = False,
+    lengths: Tensor | None = None,
+    steps: int | None = None,
+    first_step: int = 0,
+    backend: str | None = None,
+) -> LeakyRnnRollout:
+    """Roll out E leaky recurrent networks over B sequences, in one fused launch.
+
+    Step t computes the rates ``r_t = phi(u_{t-1} (W + sum_d v_td Wv_d) + drive_t + b)`` and the state
+    ``u_t = (1 - alpha) u_{t-1} + alpha r_t + noise_t``, divided by its Euclidean norm when `unit_norm` is set
+    (a state of zeros stays). u W is a row times a matrix: W[i, j] is the weight from unit i to unit j.
+
+    Args:
+        u0: state before the first step, [E, B, N]; 1 <= N <= 4096, float32 or float64.
+        W: weights, [E, N, N], or None with low_rank.
+        drive: input inside the nonlinearity, [E or 1, B, T, N]; drive[t] acts in the step that makes u[t].
+        b: bias, [E, N].
+        phi: "relu_tanh" (relu of tanh), "relu", "tanh" or "softplus".
+        alpha: leak, a number or [E]; 1 keeps nothing of the state.
+        low_rank: (L, Q), each [E, N, R] with R <= 128, for W = L Q'.
+        v, Wv: velocity modulation, [E or 1, B, T, D] and [E, D, N, N] with D <= 16.
+        noise: added to each new state, [E or 1, B, T, N].
+        noise_seed: draw normal noise inside instead: a whole number of 64 bits, or an integer tensor [] or [E]. A draw
+            is a function of (seed, stream, step, unit), the same on every backend up to rounding
+            (`neurorbit.kernels.noise_common` has the definition).
+        noise_sd: its standard deviation, a number or [E]; required with noise_seed.
+        noise_stream: which stream each sequence draws from, integer [E, B]; 2^32 model + sequence when None.
+        unit_norm: divide each new state by its norm.
+        lengths: steps of each sequence, integer [E or 1, B]; later rows of u and r are 0 and take no part. Checked on
+            the CPU; on a GPU the caller answers for the range, since a check would wait for the device.
+        steps: T, needed when neither drive, v nor noise gives it.
+        first_step: steps already made, so that a rollout cut in two continues the noise.
+        backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
+
+    Returns:
+        LeakyRnnRollout(u [E, B, T, N], r [E, B, T, N], u_final [E, B, N] at each sequence's end).
+
+    Raises:
+        ValueError: shapes, ranges, or arguments that belong together. TypeError: types and dtypes.
+        RuntimeError: the named backend is not installed.
+
+    Differentiable once in u0, W, low_rank, drive, b, v and Wv; not in alpha and the noise.
+    Sources: Zhang 1996 (velocity modulation); Salmon et al. 2011 (counter-based random numbers).
+    """
+    if not isinstance(u0, Tensor):
+        raise TypeError(f"u0: expected a tensor, got {type(u0).__name__}")
+    if u0.ndim != 3 or 0 in u0.shape:
+        raise ValueError(f"u0: expected a tensor [E, B, N], none of them 0, got {list(u0.shape)}")
+    L, Q = (None, None) if low_rank is None else low_rank
+    _check_groups(W, L, Q, v, Wv, phi)
+    _check_noise(noise, noise_seed, noise_stream, noise_sd)
+    E, B = u0.shape[:2]
+    if noise_seed is not None:
+        noise_seed = _per_model("noise_seed", noise_seed, u0, torch.int64)
+        noise_sd = _per_model("noise_sd", noise_sd, u0, u0.dtype)  # type: ignore[arg-type]
+        if noise_stream is None:
+            models, sequences = (torch.arange(n, device=u0.device) for n in (E, B))
+            noise_stream = models[:, None] * 2**32 + sequences
+    alpha = _per_model("alpha", alpha, u0, u0.dtype)
+    values: dict[str, Any] = dict(
+        u0=u0, W=W, L=L, Q=Q, drive=drive, b=b, v=v, Wv=Wv, alpha=alpha, noise=noise, noise_seed=noise_seed,
+        noise_stream=noise_stream, noise_sd=noise_sd, lengths=lengths,
+    )  # fmt: skip
+    check_tensors(SPEC, values)
+    sizes = bind_sizes(SPEC, values, {} if steps is None else {"T": steps})
+    if "T" not in sizes:
+        raise ValueError("steps: is required when neither drive, v nor noise gives the number of steps T")
+    if sizes["T"] < 1 or first_step < 0:
+        raise ValueError(f"steps, first_step: expected >= 1 and >= 0, got {sizes['T']}, {first_step}")
+    for name in _SHARED:
+        value = values[name]
+        if value is not None and value.shape[0] == 1 and E > 1 and value.requires_grad:
+            values[name] = value.expand(E, -1, -1, -1)
+    if backend == "reference":
+        _check_lengths(lengths, sizes["T"])
+        options: dict[str, Any] = dict(phi=phi, unit_norm=unit_norm, steps=sizes["T"], first_step=first_step)
+        return LeakyRnnRollout(*load(SPEC.name, "reference").forward(**values, **options))
+    options_ = (phi, unit_norm, sizes["T"], first_step, backend or "")
+    return LeakyRnnRollout(*torch.ops.neurorbit.rollout_leaky_rnn(*values.values(), *options_)[:3])

@@ -1,0 +1,1 @@
+"""Leaky recurrent networks of rate units; README.md has the mathematics."""
