@@ -25,7 +25,7 @@ PRESETS: dict[str, PlrnnConfig] = {
         # forced states, and either flattens the map: the largest Lyapunov exponent came out 3 % too low. A weak alpha
         # at a high learning rate loses the data: adapt_rate lets alpha fall about as fast as the learning rate
         forcing=ForcingConfig(alpha=1.0, adaptive="arithmetic_mean", adapt_rate=5e-4),
-        regularisation=RegularisationConfig(latent=1e-7),
+        regularisation=RegularisationConfig(latent=1e-6),
         training=TrainingConfig(learning_rate=1e-2, learning_rate_final=1e-5, gradient_clip=1.0),
         evaluation=EvaluationConfig(dt=0.01),
     ),
