@@ -59,6 +59,19 @@ PLANTED = {
         "recordings exchanged": {"outputs": _changed("o", lambda o: o.flip(0))},
         "filters exchanged": {"grads": _changed("w", lambda g: g.flip(1))},
     },
+    ("rollout_ode", "lorenz63-every-third"): {
+        "wrong sign": {"grads": _changed("parameters", lambda g: -g)},
+        "a row not written": {"outputs": _changed("z", _row_not_written)},
+        "time shifted by one": {"outputs": _changed("z", lambda z: z.roll(1, 2))},
+        "gradient x 1.01": {"grads": _changed("z0", lambda g: 1.01 * g)},
+        "gradient of the inputs lost": {"grads": _changed("drive", torch.zeros_like)},
+        "inputs a step late": {"grads": _changed("drive", lambda g: g.roll(1, 2))},
+        "last kept state for the final one": {"outputs": lambda o: o | {"z_final": o["z"][:, :, -1].clone()}},
+    },
+    ("rollout_ode", "gated-mlp"): {
+        "parameters exchanged": {"grads": _changed("parameters", lambda g: g.roll(1, 1))},
+        "one bias lost": {"grads": _changed("parameters", lambda g: torch.cat([g[:, :-1], 0 * g[:, -1:]], 1))},
+    },
     ("event_projection", "dense"): {
         "gradient of the recording lost": {"grads": _changed("x", torch.zeros_like)},
         "gradient of the recording shifted": {"grads": _changed("x", lambda g: g.roll(1, 2))},
@@ -79,7 +92,10 @@ def test_harness_sees_a_planted(op, name, bug):
         contract.check_all(spec, contract.planted(spec, module, **PLANTED[op, name][bug]), case, torch.float32)
 
 
-@pytest.mark.parametrize(("op", "name"), [("rollout_plrnn", "shallow-free"), ("event_projection", "shared")])
+@pytest.mark.parametrize(
+    ("op", "name"),
+    [("rollout_plrnn", "shallow-free"), ("event_projection", "shared"), ("rollout_ode", "lorenz63-driven")],
+)
 def test_harness_sees_an_unwritten_element(op, name):
     spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
 
@@ -98,7 +114,10 @@ def test_harness_sees_an_unwritten_element(op, name):
         contract.check_budget(spec, case, found, torch.float32)
 
 
-@pytest.mark.parametrize(("op", "name"), [("rollout_plrnn", "sparse-shared"), ("event_projection", "own-recordings")])
+@pytest.mark.parametrize(
+    ("op", "name"),
+    [("rollout_plrnn", "sparse-shared"), ("event_projection", "own-recordings"), ("rollout_ode", "lorenz63")],
+)
 def test_harness_sees_a_broken_stack(op, name):
     spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
     arguments = contract.arguments_of(spec, case, torch.float64)

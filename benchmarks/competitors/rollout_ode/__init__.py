@@ -1,0 +1,1 @@
+"""Who else integrates many initial states."""

@@ -1,0 +1,117 @@
+"""JAX: lax.scan of Runge-Kutta steps under jit, gradients by reverse mode; and diffrax where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.workload import Inputs, Prepared, Workload
+
+
+class JaxScan:
+    """One model, float32; state variables of Lorenz-63 in arrays of their own, which XLA fuses best."""
+
+    name = "JAX lax.scan"
+
+    def missing(self, workload: Workload, device: str) -> str | None:
+        if importlib.util.find_spec("jax") is None:
+            return "jax is not installed"
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        import jax
+
+        platforms = {found.platform for found in jax.local_devices()}
+        if device != "cpu" and "gpu" not in platforms:
+            return "jax sees no GPU"
+        return "one model at a time" if workload.sizes["E"] > 1 else None
+
+    def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
+        import jax
+        from jax import lax
+        from jax import numpy as jnp
+
+        dt, steps = workload.options["dt"], workload.sizes["T"]
+        three = workload.options["field"] == "lorenz63"
+        device = jax.local_devices(backend="gpu" if inputs["z0"].device.type == "cuda" else "cpu")[0]
+
+        def put(value: Tensor) -> Any:
+            return jax.device_put(value.detach().cpu().numpy(), device)
+
+        def back(value: Any) -> Tensor:
+            return torch.from_numpy(np.array(value)).to(inputs["z0"].device)
+
+        def lorenz63(p: Any, z: Any) -> Any:
+            x, y, w = z
+            return p[0] * (y - x), x * (p[1] - w) - y, x * y - p[2] * w
+
+        def lorenz96(p: Any, z: Any) -> Any:
+            (x,) = z
+            return ((jnp.roll(x, -1, 1) - jnp.roll(x, 2, 1)) * jnp.roll(x, 1, 1) - x + p[0],)
+
+        field = lorenz63 if three else lorenz96
+
+        def moved(z: Any, h: float, k: Any) -> Any:
+            return tuple(a + h * b for a, b in zip(z, k, strict=True))
+
+        def step(p: Any, z: Any) -> Any:
+            k1 = field(p, z)
+            k2 = field(p, moved(z, 0.5 * dt, k1))
+            k3 = field(p, moved(z, 0.5 * dt, k2))
+            k4 = field(p, moved(z, dt, k3))
+            parts = zip(k1, k2, k3, k4, strict=True)
+            return moved(z, dt / 6, tuple(a + 2 * (b + c) + d for a, b, c, d in parts))
+
+        def split(z: Any) -> Any:
+            return tuple(z[:, i] for i in range(3)) if three else (z,)
+
+        def joined(z: Any) -> Any:
+            return jnp.stack(z, -1) if three else z[0]
+
+        parameters, z0 = put(inputs["parameters"])[0], put(inputs["z0"])[0]
+        if "generate" in workload.phases:
+            run = jax.jit(
+                lambda p, z: joined(lax.scan(lambda s, _: (step(p, s), None), split(z), None, length=steps)[0])
+            )
+            found = lambda: run(parameters, z0)  # noqa: E731
+            return Prepared({"generate": found}, lambda _: {"z_final": back(found())[None]}, jax.block_until_ready)
+
+        def states(p: Any, z: Any) -> Any:
+            def one(s: Any, _: Any) -> Any:
+                new = step(p, s)
+                return new, new
+
+            return jnp.moveaxis(joined(lax.scan(one, split(z), None, length=steps)[1]), 0, 1)  # [B, T, M]
+
+        target = put(inputs["target"])[0]
+
+        def loss(z: Any, p: Any) -> Any:
+            return jnp.mean((states(p, z) - target) ** 2)
+
+        forward, gradient = jax.jit(states), jax.jit(jax.grad(loss, argnums=(0, 1)))
+        calls = {"forward": lambda: forward(parameters, z0), "step": lambda: gradient(z0, parameters)}
+
+        def results(phase: str) -> dict[str, Tensor]:
+            found = calls[phase]()
+            if phase == "forward":
+                return {"z": back(found)[None]}
+            return {f"d{name}": back(one)[None] for name, one in zip(("z0", "parameters"), found, strict=True)}
+
+        return Prepared(calls, results, jax.block_until_ready)
+
+
+class Diffrax:
+    """Named where absent; its fixed-step solvers run the same scan."""
+
+    name = "diffrax"
+
+    def missing(self, workload: Workload, device: str) -> str | None:
+        return (
+            "diffrax is not installed" if importlib.util.find_spec("diffrax") is None else "JAX lax.scan stands for it"
+        )
+
+    def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
+        raise NotImplementedError("diffrax has no fixed-step program of its own here")
