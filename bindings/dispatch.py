@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from neurorbit.kernels import KERNELS
+
 BACKENDS = ("reference", "numba", "triton")
 _MODULE = {"reference": "reference", "numba": "cpu_numba", "triton": "gpu_triton"}
 _BY_DEVICE = {"cpu": "numba", "cuda": "triton"}
@@ -37,6 +39,11 @@ def available_backends() -> dict[str, bool | str]:
         name: True if name == "reference" or not _missing(name) else f"{name} is not installed: {_MEND[name]}"
         for name in BACKENDS
     }
+
+
+def ops() -> tuple[str, ...]:
+    """Names of the ops."""
+    return KERNELS
 
 
 def backend_for(op: str, device_type: str, backend: str | None = None) -> str:

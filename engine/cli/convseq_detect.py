@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -30,6 +29,8 @@ class DetectCommand:
     """The other recording's array is [T, N]."""
     trust_pickle: bool = False
     """The other recording's .npy file is pickled and may run the code that it holds."""
+    neurons: str | None = None
+    """CSV file to write as well: the neurons of each sequence by lag, and which of them take part."""
     run: int | None = None
     """Which run's filters; those of the best one when not given."""
     detection: Annotated[DetectionConfig, tyro.conf.arg(name="")] = field(default_factory=DetectionConfig)
@@ -47,18 +48,20 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.models.convseq.fitted import load, read_config
     from neurorbit.engine.models.convseq.fitting import SpikeSource, same_recording
     from neurorbit.engine.models.convseq.null import cache_folder
-    from neurorbit.engine.models.convseq.tables import write_detections
+    from neurorbit.engine.models.convseq.tables import write_detections, write_neurons
     from neurorbit.engine.training.folder import RunFolder
 
     leave_the_cores_to_the_kernels()
-    check_writable(command.out, (".csv",))
+    for path in (command.out, command.neurons):
+        if path is not None:
+            check_writable(path, (".csv",))
     fitted = load(command.workdir)
     folder = RunFolder(command.workdir)
-    recording = of_fit = same_recording(fitted.config, read_config(folder)[1]["data"], None)
+    recording = of_fit = same_recording(fitted.config, read_config(folder)[1]["data"], None, whole=True)
     trained_on = None
     if command.data is not None:
         source = SpikeSource(command.data, command.key, command.bin_s, command.transpose, command.trust_pickle)
-        recording, trained_on = source.open(fitted.config), of_fit
+        recording, trained_on = source.read(), of_fit
         if recording.fingerprint() == of_fit.fingerprint():
             trained_on = None
     with ConsoleReporter() as reporter:
@@ -72,9 +75,11 @@ def main(arguments: list[str], prog: str) -> int:
             cache=cache_folder(),
             reporter=reporter,
         )
-    path = write_detections(Path(command.out), found)
+    written = write_detections(command.out, found)
+    if command.neurons is not None:
+        write_neurons(command.neurons, found)
     d = found.detections
     others = "".join(f", {n} gives {c}" for n, c in d.other_counts.items())
     many = f"{len(d)} detection{'s' * (len(d) != 1)} of {len(found.w)} sequence{'s' * (len(found.w) != 1)}"
-    print(f"{many} ({d.significance}{others}): {path}")
+    print(f"{many} ({d.significance}{others}): {written}")
     return 0

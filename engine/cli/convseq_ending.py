@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from neurorbit.engine.cli.ending import say_how_it_ended
-from neurorbit.engine.models.convseq.detecting import DetectionConfig
 from neurorbit.engine.models.convseq.fitting import ConvseqFit
+from neurorbit.engine.models.convseq.responses import Recording
 from neurorbit.engine.training.progress import Reporter
 
 
-def end(
-    found: ConvseqFit, workdir: str, *, report: bool, detection: DetectionConfig, recording: Any, reporter: Reporter
-) -> int:
+def end(found: ConvseqFit, workdir: str, *, report: bool, recording: Recording | None, reporter: Reporter) -> int:
     """Detect and write the report of a finished fit; the exit code."""
 
     def write_report() -> str:
         from neurorbit.engine.models.convseq.run_report import write_run_report
 
-        made = write_run_report(workdir, detection, recording=recording, reporter=reporter)
+        made = write_run_report(workdir, recording=recording, reporter=reporter)
         d = made.found.detections
         score = "" if made.score is None else f", F1 {made.score.f1:.2f} against the planted sequences"
         return f"{len(d)} detection{'s' * (len(d) != 1)} ({d.significance}){score}; {made.path}"

@@ -52,21 +52,15 @@ def main(arguments: list[str], prog: str) -> int:
     recording = source.open(command.config)
     check_recording(command.config, recording)
     if command.report:
-        check_search(command.config, recording, command.detection)
+        check_search(command.config, recording, command.detection, whole=True)
     with ConsoleReporter() as reporter:
         found = fit(
             command.config,
             recording,
             command.workdir,
             source=source,
+            detection=command.detection,
             overwrite=command.overwrite,
             reporter=reporter,
         )
-        return end(
-            found,
-            command.workdir,
-            report=command.report,
-            detection=command.detection,
-            recording=recording,
-            reporter=reporter,
-        )
+        return end(found, command.workdir, report=command.report, recording=recording, reporter=reporter)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from neurorbit.engine.cli.parsing import parse
-from neurorbit.engine.models.convseq.config import DetectionConfig
 
 
 @dataclass(frozen=True)
@@ -15,14 +14,12 @@ class ConvseqResumeCommand:
     workdir: str
     """Folder of the fit."""
     report: bool = True
-    """Detect, and write detections.csv, neurons.csv, figures and report.html at the end."""
-    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    """Detect as the fit would have, and write detections.csv, neurons.csv, figures and report.html at the end."""
 
 
 def main(arguments: list[str], prog: str) -> int:
     """Parse, resume, detect, say where it is."""
     command = parse(ConvseqResumeCommand, arguments, prog)
-    command.detection.check()
 
     from neurorbit.engine.cli.convseq_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
@@ -32,11 +29,4 @@ def main(arguments: list[str], prog: str) -> int:
     leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = resume(command.workdir, reporter=reporter)
-        return end(
-            found,
-            command.workdir,
-            report=command.report,
-            detection=command.detection,
-            recording=None,
-            reporter=reporter,
-        )
+        return end(found, command.workdir, report=command.report, recording=None, reporter=reporter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -24,6 +23,8 @@ def main(arguments: list[str], prog: str) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from neurorbit.bindings.dispatch import ops
+
     console = Console()
     versions = Table("package", "version", title="Versions")
     for name in PACKAGES:
@@ -36,14 +37,6 @@ def main(arguments: list[str], prog: str) -> int:
         backends.add_row(op, _backend(op, "cpu"), _backend(op, "cuda"))
     console.print(backends)
     return 0
-
-
-def ops() -> list[str]:
-    """Names of the ops that have a public function."""
-    import neurorbit.bindings
-
-    found = [m.name for m in pkgutil.iter_modules(neurorbit.bindings.__path__)]
-    return [name for name in found if name not in ("dispatch", "validation")]
 
 
 def _backend(op: str, device: str) -> str:

@@ -148,13 +148,6 @@ def same_shape(name: str, array: Array, other: str, expected: Array) -> None:
         raise ValueError(f"{name}: expected {list(expected.shape)} as in {other}, got {list(array.shape)}")
 
 
-def filter_number(k: int, n_filters: int) -> int:
-    """k checked."""
-    if not 0 <= k < n_filters:
-        raise ValueError(f"sequence: expected 0..{n_filters - 1} for K={n_filters} filters, got {k}")
-    return int(k)
-
-
 def peak_lags(w: Array) -> Array:
     """The lag [N] at which each row of a filter [N, W] is largest."""
     lags: Array = np.argmax(w, axis=-1)

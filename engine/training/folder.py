@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -20,6 +21,7 @@ from neurorbit.engine.whole_files import read_json, write_atomically, write_json
 
 OWN = ("config.json", "versions.json", "metrics.csv", "checkpoints", "best.safetensors", "figures", "report.html",
        "crossfit", "surrogate", "detections.csv", "neurons.csv")  # fmt: skip
+LEFT_BEHIND = ("versions.json",)  # of a run that ended while its folder was made
 
 
 class RunFolder:
@@ -37,11 +39,20 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(f"workdir {folder}: could not be made: {error.strerror or error}") from error
+            raise OSError(
+                f"workdir {folder}: could not be made: {error.strerror or error}; choose another place"
+            ) from error
         if (folder / "config.json").exists() and not overwrite:
             raise ValueError(f"workdir {folder}: already holds a run: resume it, or choose another workdir")
+        if not _is_run(folder):
+            foreign = [name for name in _own(folder) if name not in LEFT_BEHIND]
+            if foreign:
+                raise ValueError(
+                    f"workdir {folder}: is no run folder and holds {foreign[0]}, which a run would replace: choose "
+                    "another workdir"
+                )
         with FolderLock(folder):
-            for name in (*OWN, *(p.name for p in folder.glob("shape_*"))):
+            for name in _own(folder):
                 _remove(folder / name)
             write_json(folder / "versions.json", versions())
             write_json(folder / "config.json", config)
@@ -99,8 +110,30 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        **{name: _version(name) for name in ("numba", "triton", "scipy")},
         "platform": platform.platform(),
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether config.json is one that a fit wrote."""
+    try:
+        content = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "system" in content
+
+
+def _own(folder: Path) -> list[str]:
+    """What is in a folder under the names of a run's files."""
+    return [name for name in (*OWN, *(p.name for p in folder.glob("shape_*"))) if (folder / name).exists()]
 
 
 def _remove(path: Path) -> None:

@@ -13,7 +13,7 @@ def whole_suite(config: pytest.Config) -> bool:
     """Whether nothing was selected by path, keyword or marker."""
     tests = config.rootpath / "tests"
     asked = {(config.invocation_params.dir / str(arg)).resolve() for arg in config.args}
-    chosen = any(config.getoption(o) for o in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf"))
+    chosen = any(config.getoption(o, False) for o in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf"))
     return not chosen and asked <= {tests, config.rootpath}
 
 

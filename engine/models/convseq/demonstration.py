@@ -49,13 +49,13 @@ def demonstrate(
         None, seqlen=seqlen, p_drop=P_DROP, gap_ts=gap_ts, n_neurons=n_neurons, n_bins=n_bins, seed=seed
     )
     config = ConvseqConfig(epochs=epochs, width=width, seed=seed, device=device, backend=backend)
-    done = fit(config, planted.events, workdir, overwrite=True, reporter=reporter)
+    detection = DetectionConfig(null_filters=null_filters)
+    done = fit(config, planted.events, workdir, detection=detection, overwrite=True, reporter=reporter)
     if done.outcome.status == "stopped":
         raise KeyboardInterrupt
     truth = PlantedTruth(planted.times, planted.sequence, planted.order)
     made = write_run_report(
         workdir,
-        DetectionConfig(null_filters=null_filters),
         recording=planted.events,
         truth=truth,
         reporter=reporter,

@@ -19,7 +19,7 @@ from neurorbit.engine.analysis.participation import Participation, participation
 from neurorbit.engine.data import DenseRecording, EventBlocks, SpikeEvents
 from neurorbit.engine.models.convseq.config import ConvseqConfig, DetectionConfig, Significance
 from neurorbit.engine.models.convseq.fitted import FittedConvseq, check_same_neurons
-from neurorbit.engine.models.convseq.fitting import ConvseqFit, train
+from neurorbit.engine.models.convseq.fitting import ConvseqFit, fits_in_memory, train
 from neurorbit.engine.models.convseq.members import Member
 from neurorbit.engine.models.convseq.null import Null, random_null
 from neurorbit.engine.models.convseq.responses import Recording, Responder, responder
@@ -31,6 +31,7 @@ from neurorbit.engine.models.convseq.significance import (
     fold_templates,
     fold_weights,
     sequence_shifts,
+    upper,
 )
 from neurorbit.engine.models.convseq.templates import refine
 from neurorbit.engine.training.device import find_device
@@ -152,7 +153,7 @@ class _Search:
         found = self._train("surrogate", members, respond).fitted
         with torch.no_grad():
             o = respond(found.w().to(self.device)).cpu().numpy()
-        threshold = float(np.quantile(o.max((1, 2)), 1 - self.config.level))
+        threshold = upper(np.sort(o.max((1, 2))), self.config.level)
         shifts = self.shifts(threshold)
         return by_surrogates(self.o, o, shifts, self.window, level=self.config.level), shifts
 
@@ -232,20 +233,21 @@ def _whole(found: ConvseqFit) -> ConvseqFit:
 
 
 def check_search(
-    settings: ConvseqConfig, recording: Recording, config: DetectionConfig, *, same: bool = True
+    settings: ConvseqConfig, recording: Recording, config: DetectionConfig, *, same: bool = True, whole: bool = False
 ) -> Significance:
     """Which significance a search in the recording has; ValueError when it cannot be had. Asked before any training.
 
-    same: the recording is that of the fit.
+    same: the recording is that of the fit; whole: blocks of time will be read whole if they fit into memory.
     """
     config.check()
     found = config.significance or ("surrogate" if isinstance(recording, DenseRecording) else "crossfit")
-    if isinstance(recording, EventBlocks) and found != "random":
+    blocks = isinstance(recording, EventBlocks) and not (whole and fits_in_memory(recording))
+    if blocks and found != "random":
         raise ValueError(
             f"significance: {found} needs the recording in memory, not in blocks of time: use random, which is not "
             "calibrated, or block_bins 0"
         )
-    if found == "crossfit" and not isinstance(recording, SpikeEvents):
+    if found == "crossfit" and isinstance(recording, DenseRecording):
         raise ValueError("significance: crossfit needs spikes: use surrogate or random for real-valued activity")
     if found == "crossfit" and same:
         fold_weights(recording.n_bins + 2 * settings.padding - settings.width + 1, config.folds, settings.width)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from neurorbit.engine.data import DenseRecording, EventBlocks, SpikeEvents, open_event_blocks, read_spike_events
-from neurorbit.engine.models.convseq.config import ConvseqConfig
+from neurorbit.engine.models.convseq.config import ConvseqConfig, DetectionConfig
 from neurorbit.engine.models.convseq.fitted import FittedConvseq, build, read_config
 from neurorbit.engine.models.convseq.members import Member, members
 from neurorbit.engine.models.convseq.objective import ConvseqObjective
@@ -21,6 +21,8 @@ from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.loop import Outcome, Trainer
 from neurorbit.engine.training.progress import Reporter
 from neurorbit.engine.training.settings import to_dict
+
+MOST_EVENTS = 100_000_000  # of a recording in blocks that is read whole for its detections
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def fit(
     workdir: str | os.PathLike[str] | None = None,
     *,
     source: SpikeSource | None = None,
+    detection: DetectionConfig | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> ConvseqFit:
@@ -81,6 +84,7 @@ def fit(
         recording: SpikeEvents, a DenseRecording, or EventBlocks of a file made with the width and padding of `config`.
         workdir: run folder to make (config, metrics, checkpoints); nothing is written when None.
         source: where the recording comes from, kept in the folder so that `resume` and `detect` find it.
+        detection: kept in the folder for the report.
         overwrite: replace a run that the folder holds.
         reporter: gets progress and notes.
 
@@ -90,7 +94,7 @@ def fit(
     """
     found = members(config)
     check_recording(config, recording)
-    device = find_device(config.device)
+    device = find_device(config.device, "event_projection", config.backend)
     respond = responder(recording, config.padding, device, config.backend)
     if workdir is None:
         return train(config, found, respond, recording.n_neurons, None, reporter)
@@ -99,6 +103,7 @@ def fit(
         origin["path"] = str(Path(source.path).resolve())
     data = origin | {"n_neurons": recording.n_neurons, "n_bins": recording.n_bins, "sha256": recording.fingerprint()}
     record = {"system": "convseq", "format": 1, "config": to_dict(config), "data": data}
+    record["detection"] = to_dict(detection or DetectionConfig())
     folder = RunFolder.create(workdir, record, overwrite=overwrite)
     with folder.lock():
         return train(config, found, respond, recording.n_neurons, folder, reporter)
@@ -114,7 +119,9 @@ def resume(
     folder = RunFolder(workdir)
     config, record = read_config(folder)
     recording = same_recording(config, record["data"], recording)
-    respond = responder(recording, config.padding, find_device(config.device), config.backend)
+    respond = responder(
+        recording, config.padding, find_device(config.device, "event_projection", config.backend), config.backend
+    )
     with folder.lock():
         return train(config, members(config), respond, recording.n_neurons, folder, reporter)
 
@@ -129,7 +136,7 @@ def train(
     weight: Tensor | None = None,
 ) -> ConvseqFit:
     """Train models from the folder's newest checkpoint, or from the start; weight [1|E, T'] leaves bins out."""
-    device = find_device(config.device)
+    device = find_device(config.device, "event_projection", config.backend)
     objective = ConvseqObjective(
         config, found, respond, n_neurons, device, None if weight is None else weight.to(device)
     )
@@ -168,13 +175,29 @@ def check_recording(config: ConvseqConfig, recording: Recording) -> None:
         raise ValueError(f"width: {config.width} leaves fewer than 3 bins of the response to {recording.name}")
 
 
-def same_recording(config: ConvseqConfig, record: dict[str, Any], recording: Recording | None) -> Recording:
-    """The recording of a run folder, read again unless given; ValueError when it is another one."""
+def fits_in_memory(recording: Recording) -> bool:
+    """Whether a recording is in memory, or its events are few enough to be read whole (12 bytes each)."""
+    return not isinstance(recording, EventBlocks) or recording.n_spikes <= MOST_EVENTS
+
+
+def same_recording(
+    config: ConvseqConfig, record: dict[str, Any], recording: Recording | None, *, whole: bool = False
+) -> Recording:
+    """The recording of a run folder, read again unless given; ValueError when it is another one.
+
+    whole: in memory even when the fit read it in blocks of time, as the calibrated significances need it, unless it is
+    too large for that.
+    """
     if recording is None:
         if record["path"] is None:
             raise ValueError("recording: the fit was given arrays, not a file: give the same recording again")
-        names = [f.name for f in dataclasses.fields(SpikeSource)]
-        recording = SpikeSource(**{n: record[n] for n in names}).open(config)
+        recording = _source(record).open(config)
     if recording.fingerprint() != record["sha256"]:
         raise ValueError(f"recording: {record['path'] or 'this one'}: differs from the one the fit began with")
+    if whole and isinstance(recording, EventBlocks) and record["path"] is not None and fits_in_memory(recording):
+        return _source(record).read()
     return recording
+
+
+def _source(record: dict[str, Any]) -> SpikeSource:
+    return SpikeSource(**{f.name: record[f.name] for f in dataclasses.fields(SpikeSource)})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
+from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.optimize import linear_sum_assignment
 
 from neurorbit.engine.analysis.participation import aligned_counts
 from neurorbit.engine.data import SpikeEvents
 
+STARTS = 10  # of the grouping
 Peaks = list[np.ndarray]  # K arrays of bins of a response
 
 
@@ -28,10 +29,10 @@ def parted(events: SpikeEvents, at: Peaks, o: np.ndarray, width: int, padding: i
     features = np.sqrt(fired) / np.sqrt(usual)
     features -= features.mean(0)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    group = min(
-        (kmeans2(features, K, minit="++", seed=seed, missing="warn") for seed in range(10)),
-        key=lambda fit: float(np.square(features - fit[0][fit[1]]).sum()),
-    )[1]
+    fits = [fit for seed in range(STARTS) if (fit := _grouped(features, K, seed)) is not None]
+    if not fits:
+        return at
+    group = min(fits, key=lambda fit: float(np.square(features - fit[0][fit[1]]).sum()))[1]
     near = [[_nearest(at[k], found[group == j], width) for j in range(K)] for k in range(K)]
     rows, columns = linear_sum_assignment([[-np.count_nonzero(n >= 0) for n in row] for row in near])
     own: Peaks = [found[:0]] * K
@@ -39,6 +40,15 @@ def parted(events: SpikeEvents, at: Peaks, o: np.ndarray, width: int, padding: i
         times = found[group == j]
         own[k] = np.unique(np.where(near[k][j] >= 0, near[k][j], times))
     return own
+
+
+def _grouped(features: np.ndarray, K: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Middles [K, N] and group [D] of a k-means from random starts; None when a group lost its last window."""
+    try:
+        middles, group = kmeans2(features, K, minit="++", seed=seed, missing="raise")
+    except ClusterError:
+        return None
+    return middles, group
 
 
 def winners(at: Peaks, o: np.ndarray, width: int) -> Peaks:

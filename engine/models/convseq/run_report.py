@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from neurorbit.engine.models.convseq.responses import Recording
 from neurorbit.engine.models.convseq.tables import write_detections, write_neurons
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.progress import Reporter
-from neurorbit.engine.training.settings import to_dict
+from neurorbit.engine.training.settings import from_dict, to_dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,7 @@ def write_run_report(
     """Detect in the recording of the fit; write detections.csv, neurons.csv, figures/ and report.html.
 
     Args:
+        detection: as the fit was told when None.
         recording: that of the fit, read again from its file when None.
         truth: planted sequences; those in the recording's file when None and it holds any.
         position: [T] of the animal, for the detections by place and running direction.
@@ -59,11 +59,12 @@ def write_run_report(
 
     folder = RunFolder(workdir)
     config, record = read_config(folder)
-    recording = same_recording(config, record["data"], recording)
+    recording = same_recording(config, record["data"], recording, whole=True)
     if truth is None and record["data"]["path"] is not None:
         truth = find_truth(record["data"]["path"])
     fitted = load(workdir)
-    detection = detection or DetectionConfig()
+    if detection is None:
+        detection = from_dict(DetectionConfig, record.get("detection", {}))
     found = detect(fitted, recording, detection, run=run, workdir=workdir, cache=cache_folder(), reporter=reporter)
     write_detections(folder.path / "detections.csv", found)
     write_neurons(folder.path / "neurons.csv", found)
@@ -89,7 +90,7 @@ def write_run_report(
         position_unit=position_unit,
         metrics=_metrics(folder.path),
         run=found.run,
-        settings=to_dict(config) | {"detection": dataclasses.asdict(detection)},
+        settings=to_dict(config) | {"detection": to_dict(detection) | {"significance": found.detections.significance}},
     )
     return SequenceReport(found, score, write_sequence_report(folder.path, results, title=title, intro=intro))
 

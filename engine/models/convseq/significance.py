@@ -67,7 +67,7 @@ def by_surrogates(
     """
     K = len(o)
     largest = np.sort(surrogate.max((1, 2)))
-    threshold = _upper(largest, level)
+    threshold = upper(largest, level)
     bins = [peak_bins(o[k], threshold, window.width) for k in range(K)]
     heights = np.concatenate([o[k][b] for k, b in enumerate(bins)])
     return _detections(
@@ -153,7 +153,7 @@ def by_templates(
     sd = np.sqrt(np.maximum(squares / draws - mean**2, 1e-24))
     largest = np.sort(((highest - mean) / sd).max((1, 2)))
     z = np.concatenate([(found[f] - mean[f][:, None]) / sd[f][:, None] for f in range(F)], 1)
-    threshold = _upper(largest, level)
+    threshold = upper(largest, level)
     bins = [peak_bins(z[k], threshold, window.width) for k in range(K)]
     heights = np.concatenate([z[k][b] for k, b in enumerate(bins)])
     return _detections(
@@ -228,7 +228,7 @@ def _in_blocks(o: Tensor, blocks: Sequence[slice]) -> list[np.ndarray]:
     return [o[f, :, block].cpu().numpy().astype(np.float64) for f, block in enumerate(blocks)]
 
 
-def _upper(largest: np.ndarray, level: float) -> float:
+def upper(largest: np.ndarray, level: float) -> float:
     """Value that one more draw like the sorted ones exceeds with a chance of at most `level`."""
     S = len(largest)
     rank = math.ceil((1 - level) * (S + 1) - 1e-9)

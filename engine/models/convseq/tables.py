@@ -16,7 +16,7 @@ from neurorbit.engine.whole_files import write_atomically
 
 DETECTION_COLUMNS = ("run", "sequence", "time_bin", "time_s", "height_sd", "p_value")
 LARGEST = 10_000  # runs or sequences in a file
-NEURON_COLUMNS = ("run", "sequence", "neuron", "rank", "lag_bins", "share", "p_value")
+NEURON_COLUMNS = ("run", "sequence", "neuron", "rank", "lag_bins", "share", "p_value", "takes_part")
 
 
 class DetectionTable(NamedTuple):
@@ -39,12 +39,15 @@ def write_detections(path: str | os.PathLike[str], found: Found) -> Path:
 
 
 def write_neurons(path: str | os.PathLike[str], found: Found) -> Path:
-    """One row per neuron and sequence, by lag."""
-    rows = (
-        [found.run, k, p.neuron[i], i, p.lag_bins[i], p.share[i], p.p_value[i]]
-        for k, p in enumerate(found.participation)
-        for i in range(len(p.neuron))
-    )
+    """One row per neuron and sequence, by lag; takes_part: 1 when significant at a false discovery rate of 5 %, and
+    these neurons are ranked from 0, the others have no rank."""
+    rows: list[list[Any]] = []
+    for k, p in enumerate(found.participation):
+        part = p.significant()
+        rank = np.cumsum(part) - 1
+        for i in range(len(p.neuron)):
+            own = int(rank[i]) if part[i] else ""
+            rows.append([found.run, k, p.neuron[i], own, p.lag_bins[i], p.share[i], p.p_value[i], int(part[i])])
     return _write(path, NEURON_COLUMNS, rows)
 
 

@@ -116,7 +116,7 @@ class _Prepared:
 
     def __init__(self, config: PlrnnConfig, series: TimeSeries, validation: TimeSeries | None) -> None:
         config.check()
-        self.device = find_device(config.device)
+        self.device = find_device(config.device, "rollout_plrnn", config.backend)
         self.n_observed, self.n_inputs = series.n_observed, series.n_inputs
         if validation is not None and (validation.n_observed, validation.n_inputs) != (self.n_observed, self.n_inputs):
             raise ValueError(

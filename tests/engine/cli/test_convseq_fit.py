@@ -17,6 +17,7 @@ import pytest
 
 from neurorbit.engine.cli.main import main
 from neurorbit.engine.data import read_spike_events
+from neurorbit.engine.models.convseq import fitting
 
 SMALL = ["--width", "40", "--epochs", "100", "--loss.total-variation", "8", "--training.log-every", "25"]
 SMALL += ["--stopping.every", "25", "--stopping.patience", "3", "--device", "cpu"]
@@ -66,7 +67,9 @@ def test_a_fit_leaves_tables_figures_and_a_report(
     assert np.abs(gaps - 150).max() <= 5
     neurons = list(csv.DictReader((run / "neurons.csv").read_text().splitlines()))
     assert sorted(int(n["neuron"]) for n in neurons) == list(range(30))
-    assert [int(n["rank"]) for n in neurons] == list(range(30))
+    part = [int(n["rank"]) for n in neurons if n["takes_part"] == "1"]
+    assert part == list(range(len(part))) and 20 <= len(part) <= 27  # 24 were planted
+    assert all(n["rank"] == "" for n in neurons if n["takes_part"] == "0")
     assert len(list((run / "figures").glob("*.png"))) >= 6
     report = (run / "report.html").read_text()
     assert "crossfit" in report and "random" in report and "not calibrated" in report
@@ -84,14 +87,50 @@ def test_calcium_is_reported(data: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (tmp_path / "run" / "neurons.csv").read_text().count("\n") == 1
 
 
-def test_blocks_of_time_are_reported_without_a_raster(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_blocks_of_time_too_large_for_memory_are_reported_without_a_raster(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--block-bins", "900", "--detection.significance", "random", "--detection.null-filters", "20"]
-    assert fit("--data", data / "sim.h5", "--workdir", tmp_path / "run", *SMALL, *words, "--epochs", "50") == 0
+    monkeypatch.setattr(fitting, "MOST_EVENTS", 10)
+    words = ["--block-bins", "900", "--detection.null-filters", "20"]
+    where = ["--data", data / "sim.h5", "--workdir", tmp_path / "run"]
+    assert "crossfit needs the recording in memory" in refused(capsys, "fit", *where, *SMALL, *words)
+    words += ["--detection.significance", "random"]
+    assert fit(*where, *SMALL, *words, "--epochs", "50") == 0
     assert "13 detections (random), F1 1.00 against the planted sequences" in capsys.readouterr().out
     names = {p.stem for p in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"responses", "histogram", "filters", "losses"}
+
+
+def test_blocks_of_time_get_calibrated_detections_when_their_events_fit_into_memory(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", data / "sim.h5", "--workdir", tmp_path / "run", "--block-bins", "900", *SMALL, *SEARCH]
+    assert fit(*words) == 0
+    assert "13 detections (crossfit), F1 1.00 against the planted sequences" in capsys.readouterr().out
+    neurons = tmp_path / "neurons.csv"
+    detect = ["convseq", "detect", "--workdir", str(tmp_path / "run"), "--out", str(tmp_path / "d.csv")]
+    assert main([*detect, "--neurons", str(neurons), *(w.replace("detection.", "") for w in SEARCH)]) == 0
+    assert neurons.read_text() == (tmp_path / "run" / "neurons.csv").read_text()
+    assert (tmp_path / "d.csv").read_text() == (tmp_path / "run" / "detections.csv").read_text()
+
+
+def test_resume_detects_as_the_fit_was_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", data / "sim.npz", "--workdir", tmp_path / "run", *SMALL, "--epochs", "50", "--no-report"]
+    assert fit(*words, "--detection.significance", "random", "--detection.null-filters", "20") == 0
+    assert main(["convseq", "resume", "--workdir", str(tmp_path / "run")]) == 0
+    assert "(random)" in capsys.readouterr().out
+
+
+def test_a_backend_that_does_not_run_here_leaves_the_old_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", data / "sim.npz", "--workdir", tmp_path / "run", *SMALL, "--epochs", "2", "--no-report"]
+    assert "triton" in refused(capsys, "fit", *words, "--backend", "triton") and not (tmp_path / "run").exists()
+    assert fit(*words) == 0
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "run").rglob("*"))
+    capsys.readouterr()
+    refused(capsys, "fit", *words, "--backend", "triton", "--overwrite")
+    assert sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "run").rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -176,7 +215,6 @@ def test_stopped_and_resumed(data: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["--data", "sim.npz", "--loss.cross-correlation", "1"], "loss.cross_correlation: compares filters"),
         (["--data", "sim.npz", "--model.padding", "40"], "model.padding: expected 0 to width - 1 = 39, got 40"),
         (["--data", "sim.npz", "--block-bins", "500"], "sim.npz: expected a file that ends in one of .h5, .hdf5"),
-        (["--data", "sim.h5", "--block-bins", "500"], "crossfit needs the recording in memory"),
         (["--data", "sim.npz", "--key", "y"], "sim.npz has no array 'y'"),
         (["--data", "calcium.npy", "--detection.significance", "crossfit"], "crossfit needs spikes"),
         (["--data", "cut.h5"], "cut.h5: not a readable .h5 file"),

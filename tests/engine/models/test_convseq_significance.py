@@ -13,11 +13,11 @@ from neurorbit.engine.models.convseq.significance import (
     _match,
     _moved,
     _named,
-    _upper,
     by_null,
     by_surrogates,
     by_templates,
     fold_weights,
+    upper,
 )
 from neurorbit.engine.models.convseq.templates import Template, middle, template
 
@@ -32,7 +32,7 @@ def test_the_threshold_keeps_its_level_among_exchangeable_draws() -> None:
             if S + 1 < 1 / level - 1e-9:
                 continue
             values = rng.permutation(S + 1).astype(float)
-            exceed = [values[i] > _upper(np.sort(np.delete(values, i)), level) for i in range(S + 1)]
+            exceed = [values[i] > upper(np.sort(np.delete(values, i)), level) for i in range(S + 1)]
             assert np.mean(exceed) <= level + 1e-12
             assert np.mean(exceed) > level - 1 / (S + 1) - 1e-12  # and not less than it has to
 
@@ -41,11 +41,11 @@ def test_every_level_that_the_settings_allow_has_a_threshold() -> None:
     for n in range(2, 400):
         shuffles = n - 1
         DetectionConfig(level=1 / n, shuffles=shuffles, surrogates=shuffles).check()
-        assert _upper(np.arange(float(shuffles)), 1 / n) == shuffles - 1  # the largest
+        assert upper(np.arange(float(shuffles)), 1 / n) == shuffles - 1  # the largest
         with pytest.raises(ValueError, match="more"):
             DetectionConfig(level=1 / n, shuffles=shuffles - 1, surrogates=shuffles).check()
         with pytest.raises(ValueError, match="surrogates, got"):
-            _upper(np.arange(float(shuffles - 1)), 1 / n)
+            upper(np.arange(float(shuffles - 1)), 1 / n)
 
 
 def test_p_values_are_ranks_among_the_surrogates() -> None:

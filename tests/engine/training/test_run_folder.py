@@ -45,14 +45,27 @@ def test_a_lock_is_refused_within_one_process_too(tmp_path: Path) -> None:
 
 
 def test_an_earlier_run_is_kept_unless_overwritten_and_strangers_files_always(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path / "a", {"n": 1}).append_metrics([["step"], [1]])
+    RunFolder.create(tmp_path / "a", {"system": "s", "n": 1}).append_metrics([["step"], [1]])
     (tmp_path / "a" / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="already holds a run"):
         RunFolder.create(tmp_path / "a", {"n": 2})
-    assert RunFolder(tmp_path / "a").config == {"n": 1}
+    assert RunFolder(tmp_path / "a").config == {"system": "s", "n": 1}
     folder = RunFolder.create(tmp_path / "a", {"n": 2}, overwrite=True)
     assert folder.config == {"n": 2} and not folder.metrics.exists()
     assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["figures/mine.png", "report.html", "detections.csv", "shape_photos/a", "config.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_own_files_of_these_names_is_no_place_for_a_run(
+    tmp_path: Path, name: str, overwrite: bool
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=r"is no run folder and holds|already holds a run"):
+        RunFolder.create(tmp_path, {"system": "s"}, overwrite=overwrite)
+    assert (tmp_path / name).read_text() == "mine"
+    assert {p.name for p in tmp_path.iterdir()} == {name.split("/")[0]}
 
 
 def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
