@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ TABLE = ROOT / "benchmarks/results/resources.md"
 ARCHITECTURES = (80, 90)
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
 POINTERS = {
-    **dict.fromkeys(("interval", "lengths", "starts", "neuron_starts"), "*i64"),
+    **dict.fromkeys(("interval", "lengths", "starts", "neuron_starts", "seed", "stream"), "*i64"),
     **dict.fromkeys(("neurons", "times", "counts"), "*i32"),
 }
 SCALARS = {
@@ -30,6 +30,8 @@ SCALARS = {
                       "z_hat_models", "length_models", "splits"},
     "event_projection": {"F", "N", "W", "T_out", "P", "J", "rows", "chunk", "Q", "share", "R", "steps", "length",
                          "blocks", "shift", "b_length", "a_origin", "a_p", "a_q", "a_r", "a_i", "b_p", "b_q", "b_r"},
+    "rollout_leaky_rnn": {"B", "T", "N", "R", "D", "first_step", "drive_models", "v_models", "noise_models",
+                          "length_models"},
 }  # fmt: skip
 NAMED = {
     "rollout_plrnn": (  # cell, M, H, B
@@ -48,6 +50,15 @@ NAMED = {
         (4, 200, 18_137),
         (64, 1000, 1_000_000),
         (20, 20, 18_137),
+    ),
+    "rollout_leaky_rnn": (  # phi, N, R, B, signals, everything else that it can do
+        ("relu_tanh", 50, 0, 16, 0, False),
+        ("relu_tanh", 50, 8, 16, 1, True),
+        ("relu_tanh", 100, 0, 100, 1, False),
+        ("relu_tanh", 200, 0, 100, 0, False),
+        ("softplus", 1024, 0, 100, 2, True),
+        ("tanh", 4096, 64, 100, 0, False),
+        ("tanh", 4096, 0, 1, 0, False),
     ),
 }
 CASES = tuple((op, *case) for op, cases in NAMED.items() for case in cases)
@@ -121,9 +132,28 @@ def projection_launches(F: int, W: int, T: int) -> Iterator[Launch]:
         yield made("correlate_kernel", module.correlate_launch(T, None))
 
 
+def leaky_launches(phi: str, N: int, R: int, B: int, D: int, full: bool) -> Iterator[Launch]:
+    """Both launches of a network of this size; full: drawn noise, unit norm, lengths and every gradient."""
+    module = load("rollout_leaky_rnn", "triton")
+    constants = module.launch(B, N, R, torch.float32, None)
+    warps = constants.pop("num_warps")
+    form = ("dot" if constants["DOT"] else "vector") + ("" if constants["ON_CHIP"] and not D else ", streamed")
+    case = f"{phi}, N {N}" + f", rank {R}" * (R > 0) + f", {D} signals" * (D > 0) + ", everything" * full
+    shared = {**constants, "PHI": phi, "HAS_LENGTHS": full, "UNIT_NORM": full}
+    forward = {"HAS_DRIVE": True, "HAS_BIAS": True, "HAS_NOISE": False, "HAS_SEED": full}
+    backward = {"HAS_DU": full, "HAS_DR": True, "HAS_FINAL": full, "WANTS_V": D > 0}
+    for kernel, own in (("forward_kernel", forward), ("backward_kernel", backward)):
+        yield Launch("rollout_leaky_rnn", kernel, case, form, {**shared, **own}, warps)
+
+
 def launches(op: str, *case: Any) -> list[Launch]:
     """Every launch of one named case."""
-    return list((rollout_launches if op == "rollout_plrnn" else projection_launches)(*case))
+    made: dict[str, Callable[..., Iterator[Launch]]] = {
+        "rollout_plrnn": rollout_launches,
+        "event_projection": projection_launches,
+        "rollout_leaky_rnn": leaky_launches,
+    }
+    return list(made[op](*case))
 
 
 def _tool() -> str:
@@ -206,6 +236,7 @@ def main() -> None:
     notes = {
         "rollout_plrnn": "Batch 16.",
         "event_projection": "Form: filters x bins (or lags) of one program, which reads sixteen events at a time.",
+        "rollout_leaky_rnn": "Batch 100; 16 for N 50; 1 for N 4096 in full rank. Streamed: weights read every step.",
     }
     for op, cases in NAMED.items():
         rows = [measure(one, arch) for case in cases for arch in ARCHITECTURES for one in launches(op, *case)]

@@ -110,7 +110,7 @@ def _check_lengths(lengths: Tensor | None, steps: int) -> None:
             raise ValueError(f"lengths: expected 0 to T={steps}, got {low} to {high}")
 
 
-def _per_model(name: str, value: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
+def _per_model(value: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
     """A number for all models, or a tensor with one per model."""
     E = like.shape[0]
     if isinstance(value, Tensor):
@@ -215,17 +215,19 @@ def rollout_leaky_rnn(
     _check_noise(noise, noise_seed, noise_stream, noise_sd)
     E, B = u0.shape[:2]
     if noise_seed is not None:
-        noise_seed = _per_model("noise_seed", noise_seed, u0, torch.int64)
-        noise_sd = _per_model("noise_sd", noise_sd, u0, u0.dtype)  # type: ignore[arg-type]
+        noise_seed = _per_model(noise_seed, u0, torch.int64)
+        noise_sd = _per_model(noise_sd, u0, u0.dtype)  # type: ignore[arg-type]
         if noise_stream is None:
             models, sequences = (torch.arange(n, device=u0.device) for n in (E, B))
             noise_stream = models[:, None] * 2**32 + sequences
-    alpha = _per_model("alpha", alpha, u0, u0.dtype)
+    alpha = _per_model(alpha, u0, u0.dtype)
     values: dict[str, Any] = dict(
-        u0=u0, W=W, L=L, Q=Q, drive=drive, b=b, v=v, Wv=Wv, alpha=alpha, noise=noise, noise_seed=noise_seed,
-        noise_stream=noise_stream, noise_sd=noise_sd, lengths=lengths,
+        u0=u0, W=W, L=L, Q=Q, drive=drive, b=b, v=v, Wv=Wv, alpha=alpha, noise=noise,
+        noise_seed=noise_seed, noise_stream=noise_stream, noise_sd=noise_sd, lengths=lengths,
     )  # fmt: skip
     check_tensors(SPEC, values)
+    for name in ("noise_seed", "noise_stream", "lengths"):
+        values[name] = None if values[name] is None else values[name].to(torch.int64)
     sizes = bind_sizes(SPEC, values, {} if steps is None else {"T": steps})
     if "T" not in sizes:
         raise ValueError("steps: is required when neither drive, v nor noise gives the number of steps T")

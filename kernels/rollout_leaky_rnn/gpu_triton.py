@@ -408,7 +408,7 @@ def launch(B: int, N: int, R: int, dtype: torch.dtype, config: dict | None) -> d
         "TILES": tiles,
         "ON_CHIP": tiles == 1 and rank_tiles <= 1,
         "DOT": dot,
-        "num_warps": config["num_warps"],
+        "num_warps": max(config["num_warps"], 8) if tiles > 1 and not dot else config["num_warps"],
     }
 
 

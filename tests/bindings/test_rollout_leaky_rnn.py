@@ -136,7 +136,7 @@ def test_draws_are_normal_and_apart():
     assert torch.equal(u, noise_of(noise_seed=3, steps=64))
     assert not torch.equal(u, noise_of(noise_seed=4, steps=64))
     second = torch.arange(2)[:, None] * 2**32 + torch.arange(3)
-    assert torch.equal(u, noise_of(noise_seed=torch.tensor(3), noise_stream=second, steps=64))
+    assert torch.equal(u, noise_of(noise_seed=torch.tensor(3, dtype=torch.int32), noise_stream=second, steps=64))
 
 
 def test_states_of_unit_norm():

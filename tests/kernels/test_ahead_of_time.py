@@ -25,8 +25,10 @@ def test_resources_within_limits(case, arch):
     op, *sizes = case
     if op == "rollout_plrnn":
         assert len(launches) == (4 if sizes[0].startswith("dendritic") else 3)
-    else:
+    elif op == "event_projection":
         assert len(launches) == (4 if sizes[0] == 1 else 3)
+    else:
+        assert len(launches) == 2
     for launch in launches:
         row = resources.measure(launch, arch)
         limit = SPILL_LIMIT["streamed" if "streamed" in row.form else "resident"]
@@ -41,7 +43,8 @@ def test_resources_within_limits(case, arch):
 
 
 @pytest.mark.parametrize("case", [c for c in resources.CASES if c[1:4] in (
-    ("shallow-clipped", 3, 50), ("plrnn", 50, 0), ("plrnn-mc", 20, 0), ("dendritic-clipped", 20, 0), (1, 200, 18_137)
+    ("shallow-clipped", 3, 50), ("plrnn", 50, 0), ("plrnn-mc", 20, 0), ("dendritic-clipped", 20, 0), (1, 200, 18_137),
+    ("relu_tanh", 50, 8), ("relu_tanh", 200, 0)
 )], ids=name_of)  # fmt: skip
 def test_sizes_of_one_compile_too(case):
     for launch in resources.launches(*case):

@@ -72,6 +72,20 @@ PLANTED = {
         "parameters exchanged": {"grads": _changed("parameters", lambda g: g.roll(1, 1))},
         "one bias lost": {"grads": _changed("parameters", lambda g: torch.cat([g[:, :-1], 0 * g[:, -1:]], 1))},
     },
+    ("rollout_leaky_rnn", "modulated"): {
+        "wrong sign": {"grads": _changed("W", lambda g: -g)},
+        "weights transposed": {"grads": _changed("W", lambda g: g.mT)},
+        "a row not written": {"outputs": _changed("r", _row_not_written)},
+        "rates for states": {"outputs": lambda o: o | {"u": o["r"].clone()}},
+        "time shifted by one": {"outputs": _changed("u", lambda u: u.roll(1, 2))},
+        "gradient x 1.01": {"grads": _changed("b", lambda g: 1.01 * g)},
+        "signals exchanged": {"grads": _changed("Wv", lambda g: g.flip(1))},
+        "gradient of the signals lost": {"grads": _changed("v", torch.zeros_like)},
+        "last row for the final state": {"outputs": lambda o: o | {"u_final": o["u"][:, :, -1].clone()}},
+    },
+    ("rollout_leaky_rnn", "low-rank"): {
+        "factors exchanged": {"grads": lambda g: g | {"L": g["Q"], "Q": g["L"]}},
+    },
     ("event_projection", "dense"): {
         "gradient of the recording lost": {"grads": _changed("x", torch.zeros_like)},
         "gradient of the recording shifted": {"grads": _changed("x", lambda g: g.roll(1, 2))},
@@ -94,7 +108,12 @@ def test_harness_sees_a_planted(op, name, bug):
 
 @pytest.mark.parametrize(
     ("op", "name"),
-    [("rollout_plrnn", "shallow-free"), ("event_projection", "shared"), ("rollout_ode", "lorenz63-driven")],
+    [
+        ("rollout_plrnn", "shallow-free"),
+        ("event_projection", "shared"),
+        ("rollout_ode", "lorenz63-driven"),
+        ("rollout_leaky_rnn", "tanh-driven"),
+    ],
 )
 def test_harness_sees_an_unwritten_element(op, name):
     spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
@@ -116,7 +135,12 @@ def test_harness_sees_an_unwritten_element(op, name):
 
 @pytest.mark.parametrize(
     ("op", "name"),
-    [("rollout_plrnn", "sparse-shared"), ("event_projection", "own-recordings"), ("rollout_ode", "lorenz63")],
+    [
+        ("rollout_plrnn", "sparse-shared"),
+        ("event_projection", "own-recordings"),
+        ("rollout_ode", "lorenz63"),
+        ("rollout_leaky_rnn", "modulated"),
+    ],
 )
 def test_harness_sees_a_broken_stack(op, name):
     spec, case, module = SPECS[op], case_of(op, name), load(op, "numba")
@@ -140,8 +164,12 @@ def test_harness_sees_a_broken_cut():
         found, saved = load("event_projection", "numba").forward(**arguments, n_bins=n_bins, padding=padding)
         return (found[0] if padding else found[0].roll(1, 2),), saved
 
+    def draws_the_same_noise_again(*args, first_step=0, **options):
+        return load("rollout_leaky_rnn", "numba").forward(*args, first_step=0, **options)
+
     for op, name, forward in (
         ("rollout_plrnn", "sparse-shared", forgets_the_rhythm),
+        ("rollout_leaky_rnn", "noise-drawn-here", draws_the_same_noise_again),
         ("event_projection", "shared", forgets_the_halo),
     ):
         spec, case = SPECS[op], case_of(op, name)

@@ -1,0 +1,1 @@
+"""Who rollout_leaky_rnn is measured against."""
