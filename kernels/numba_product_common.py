@@ -50,15 +50,16 @@ def _at(context, builder, array_type, array, index):
 
 
 @intrinsic(prefer_literal=True)
-def add_tile(typingctx, c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
-    """c[c0 + r c_row + j] += sum over k < steps of a[a0 + r a_row + k a_step] w[w0 + k J + j], for J columns.
+def add_tile(typingctx, c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows, vectors):
+    """c[c0 + r c_row + j] += sum over k < steps of a[a0 + r a_row + k a_step] w[w0 + k J + j].
 
-    Flat arrays; `rows` is a literal; J is the width of a panel. The sums stay in registers.
+    Flat arrays; J is the width of a panel, which is two vectors; `rows` and `vectors`, the columns of the tile, are
+    literals. The sums stay in registers.
     """
-    if not isinstance(rows, types.IntegerLiteral):
+    if not isinstance(rows, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
         return None
-    R, bits = rows.literal_value, c.dtype.bitwidth
-    lanes, V = (64 if WIDE else 32) * 8 // bits, 2
+    R, V, bits = rows.literal_value, vectors.literal_value, c.dtype.bitwidth
+    lanes = PANEL_BYTES // 2 * 8 // bits
 
     def codegen(context, builder, sig, args):
         element, i64 = context.get_value_type(c.dtype), ir.IntType(64)
@@ -86,7 +87,7 @@ def add_tile(typingctx, c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
         k.add_incoming(ir.Constant(i64, 0), before)
         sums = [builder.phi(vector) for _ in range(R * V)]
         a_k = moved(first[1], builder.mul(k, a_step))
-        w_k = moved(first[2], builder.mul(k, ir.Constant(i64, V * lanes)))
+        w_k = moved(first[2], builder.mul(k, ir.Constant(i64, 2 * lanes)))
         factors = [builder.load(vector_at(w_k, v * lanes), align=align) for v in range(V)]
         new = []
         for r in range(R):
@@ -113,7 +114,7 @@ def add_tile(typingctx, c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.void(c, integer, integer, a, integer, integer, integer, w, integer, integer, rows), codegen
+    return types.void(c, integer, integer, a, integer, integer, integer, w, integer, integer, rows, vectors), codegen
 
 
 if WIDE:
@@ -122,16 +123,16 @@ if WIDE:
     def _add_column(c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
         r = 0
         while r + 8 <= rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 8)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 8, 2)
             r += 8
         if r + 4 <= rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 4)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 4, 2)
             r += 4
         if r + 2 <= rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 2)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 2, 2)
             r += 2
         if r < rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 1)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 1, 2)
 
 else:
 
@@ -139,20 +140,35 @@ else:
     def _add_column(c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
         r = 0
         while r + 4 <= rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 4)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 4, 2)
             r += 4
         while r < rows:
-            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 1)
+            add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 1, 2)
             r += 1
 
 
 @numba.njit(**JIT)
-def add_product(c, c0, c_row, a, a0, a_row, a_step, w, w0, inner, rows, panels, width):
-    """c += a w for flat arrays: c [rows, panels * width], a [rows, inner] with its own strides, w in panels."""
+def _add_half_column(c, c0, c_row, a, a0, a_row, a_step, w, w0, steps, rows):
+    r = 0
+    while r + 8 <= rows:
+        add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 8, 1)
+        r += 8
+    while r < rows:
+        add_tile(c, c0 + r * c_row, c_row, a, a0 + r * a_row, a_row, a_step, w, w0, steps, 1, 1)
+        r += 1
+
+
+@numba.njit(**JIT)
+def add_product(c, c0, c_row, a, a0, a_row, a_step, w, w0, inner, rows, columns, width):
+    """c += a w for flat arrays: c [rows, columns], a [rows, inner] with its own strides, w in panels.
+
+    Columns past the last are touched up to half a panel: rows of c are that much apart, or more.
+    """
     for k in range(0, inner, CHUNK):
         steps = min(CHUNK, inner - k)
-        for p in range(panels):
-            _add_column(
-                c, c0 + p * width, c_row, a, a0 + k * a_step, a_row, a_step, w, w0 + (p * inner + k) * width, steps,
-                rows,
-            )  # fmt: skip
+        for j in range(0, columns, width):
+            at = w0 + j * inner + k * width
+            if columns - j > width // 2:
+                _add_column(c, c0 + j, c_row, a, a0 + k * a_step, a_row, a_step, w, at, steps, rows)
+            else:
+                _add_half_column(c, c0 + j, c_row, a, a0 + k * a_step, a_row, a_step, w, at, steps, rows)

@@ -103,237 +103,227 @@ def scaled_rows(out, x, v, v0, v_step, row, count):
 
 
 @numba.njit(**JIT)
-def forward_task(task, where, S, like, lengths, seeds, streams):
-    """One model, one block of sequences: all steps."""
+def forward_tasks(begin, end, where, S, like, lengths, seeds, streams):
+    """Task: all steps of one model and one block of sequences."""
     B, T, N, R, D, phi, rows, width = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
     row, rank_row, unit_norm, first_step, has_bias = S[9], S[10], S[11], S[12], S[13]
     drive_models, v_models, noise_models = S[14], S[15], S[16]
-    e, b0, count = block_of(task, B, rows)
-    panels, rank_panels = (N + width - 1) // width, (R + width - 1) // width
-    sequences = e * B + b0
-    u, r = (
-        flat(where[0], like, sequences * T * N, count * T * N),
-        flat(where[1], like, sequences * T * N, count * T * N),
-    )
-    final, norms = flat(where[2], like, sequences * N, count * N), flat(where[3], like, sequences * T, count * T)
-    start = flat(where[4], like, sequences * N, count * N)
-    W = flat(where[5], like, e * panels * N * width, panels * N * width)
-    L = flat(where[6], like, e * rank_panels * N * width, rank_panels * N * width)
-    Q = flat(where[7], like, e * panels * R * width, panels * R * width)
-    Wv = flat(where[8], like, e * D * panels * N * width, D * panels * N * width)
-    drive = flat(where[9], like, ((e if drive_models > 1 else 0) * B + b0) * T * N, count * T * N)
-    v = flat(where[10], like, ((e if v_models > 1 else 0) * B + b0) * T * D, count * T * D)
-    noise = flat(where[11], like, ((e if noise_models > 1 else 0) * B + b0) * T * N, count * T * N)
-    bias = flat(where[12], like, e * N, N)
-    alpha = flat(where[13], like, e, 1)[0]
-    share, rest = splat(alpha), splat(like.dtype.type(1) - alpha)
-    zero = splat(like.dtype.type(0))
-    state, inside = np.empty(count * row, like.dtype), np.empty(count * row, like.dtype)
-    scaled, low = np.empty(count * row if D else 0, like.dtype), np.empty(count * rank_row, like.dtype)
-    draws = np.empty(4 * LANES, like.dtype)
-    sd = zero
-    if seeds.size:
-        sd = splat(flat(where[14], like, e, 1)[0])
-    longest = 0
-    for i in range(count):
-        steps = steps_of(lengths, e, b0 + i, T)
-        longest = max(longest, steps)
-        zero_rows(u, (i * T + steps) * N, (T - steps) * N)
-        zero_rows(r, (i * T + steps) * N, (T - steps) * N)
-        if unit_norm:
-            for t in range(steps, T):
-                norms[i * T + t] = 1
-        for j in range(0, N, LANES):
-            store_first(state, i * row + j, load_first(start, i * N + j, N - j), LANES)
-    for t in range(longest):
-        for i in range(count):
-            for j in range(0, N, LANES):
-                q = zero
-                if drive_models:
-                    q = load_first(drive, (i * T + t) * N + j, N - j)
-                if has_bias:
-                    q = q + load_first(bias, j, N - j)
-                store_first(inside, i * row + j, q, LANES)
-        if R:
-            zero_rows(low, 0, count * rank_row)
-            add_product(low, 0, rank_row, state, 0, row, 1, L, 0, N, count, rank_panels, width)
-            add_product(inside, 0, row, low, 0, rank_row, 1, Q, 0, R, count, panels, width)
-        else:
-            add_product(inside, 0, row, state, 0, row, 1, W, 0, N, count, panels, width)
-        for d in range(D):
-            scaled_rows(scaled, state, v, t * D + d, T * D, row, count)
-            add_product(inside, 0, row, scaled, 0, row, 1, Wv, d * panels * N * width, N, count, panels, width)
-        for i in range(count):
-            if t >= steps_of(lengths, e, b0 + i, T):
-                continue
-            at = (i * T + t) * N
-            squares = zero
-            for j in range(0, N, LANES):
-                prefetch(u, at + N + j)
-                prefetch(r, at + N + j)
-                if drive_models:
-                    prefetch(drive, at + N + j)
-                value = rate(phi, load_at(inside, i * row + j))
-                store_first(r, at + j, value, N - j)
-                value = fma(share, value, rest * load_at(state, i * row + j))
-                if noise_models:
-                    value = value + load_first(noise, at + j, N - j)
-                if seeds.size:
-                    if j % (4 * LANES) == 0:
-                        draw_normal(draws, j // (4 * LANES), first_step + t, streams[e, b0 + i], seeds[e])
-                    value = fma(sd, load_at(draws, j % (4 * LANES)), value)
-                value = first(value, N - j)
-                store_first(state, i * row + j, value, LANES)
-                if unit_norm:
-                    squares = fma(value, value, squares)
-                else:
-                    store_first(u, at + j, value, N - j)
-            if unit_norm:
-                norm = np.sqrt(total(squares))
-                if norm == 0:
-                    norm = like.dtype.type(1)
-                norms[i * T + t] = norm
-                for j in range(0, N, LANES):
-                    value = divide(load_at(state, i * row + j), splat(norm))
-                    store_first(state, i * row + j, value, LANES)
-                    store_first(u, at + j, value, N - j)
-    for i in range(count):
-        for j in range(0, N, LANES):
-            store_first(final, i * N + j, load_at(state, i * row + j), N - j)
-
-
-@numba.njit(**JIT)
-def forward_tasks(begin, end, where, S, like, lengths, seeds, streams):
     for task in range(begin, end):
-        forward_task(task, where, S, like, lengths, seeds, streams)
-
-
-@numba.njit(**JIT)
-def backward_task(task, where, S, like, lengths):
-    """Adjoint of one model and one block of sequences, last step first; writes delta = dL/dq."""
-    B, T, N, R, D, phi, rows, width = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
-    row, rank_row, unit_norm, v_models = S[9], S[10], S[11], S[12]
-    has_du, has_dr, has_final, wants_v = S[13], S[14], S[15], S[16]
-    e, b0, count = block_of(task, B, rows)
-    panels, rank_panels = (N + width - 1) // width, (R + width - 1) // width
-    sequences = e * B + b0
-    size = count * T * N
-    delta, db = flat(where[0], like, sequences * T * N, size), flat(where[1], like, sequences * N, count * N)
-    du0, dv = flat(where[2], like, sequences * N, count * N), flat(where[3], like, sequences * T * D, count * T * D)
-    lows, dlows = (flat(where[4], like, sequences * T * R, count * T * R),
-                   flat(where[5], like, sequences * T * R, count * T * R))  # fmt: skip
-    du, dr = flat(where[6], like, sequences * T * N, size), flat(where[7], like, sequences * T * N, size)
-    dfinal = flat(where[8], like, sequences * N, count * N)
-    u, r = flat(where[9], like, sequences * T * N, size), flat(where[10], like, sequences * T * N, size)
-    norms, start = flat(where[11], like, sequences * T, count * T), flat(where[12], like, sequences * N, count * N)
-    Wt = flat(where[13], like, e * panels * N * width, panels * N * width)
-    L = flat(where[14], like, e * rank_panels * N * width, rank_panels * N * width)
-    Lt = flat(where[15], like, e * panels * R * width, panels * R * width)
-    Q = flat(where[16], like, e * rank_panels * N * width, rank_panels * N * width)
-    Wvt = flat(where[17], like, e * D * panels * N * width, D * panels * N * width)
-    v = flat(where[18], like, ((e if v_models > 1 else 0) * B + b0) * T * D, count * T * D)
-    alpha = flat(where[19], like, e, 1)[0]
-    share, rest = splat(alpha), splat(like.dtype.type(1) - alpha)
-    zero = splat(like.dtype.type(0))
-    g, inside, sums = (np.empty(count * row, like.dtype), np.empty(count * row, like.dtype),
-                       np.zeros(count * row, like.dtype))  # fmt: skip
-    before = np.empty(count * row if R or D else 0, like.dtype)
-    back, low = np.empty(count * row if D else 0, like.dtype), np.empty(count * rank_row, like.dtype)
-    longest = 0
-    for i in range(count):
-        steps = steps_of(lengths, e, b0 + i, T)
-        longest = max(longest, steps)
-        zero_rows(delta, (i * T + steps) * N, (T - steps) * N)
-        zero_rows(lows, (i * T + steps) * R, (T - steps) * R)
-        zero_rows(dlows, (i * T + steps) * R, (T - steps) * R)
-        if wants_v:
-            zero_rows(dv, (i * T + steps) * D, (T - steps) * D)
-        for j in range(0, N, LANES):
-            value = load_first(dfinal, i * N + j, N - j) if has_final else zero
-            store_first(g, i * row + j, value, LANES)
-    for t in range(longest - 1, -1, -1):
+        e, b0, count = block_of(task, B, rows)
+        panels, rank_panels = (N + width - 1) // width, (R + width - 1) // width
+        sequences = e * B + b0
+        u, r = (
+            flat(where[0], like, sequences * T * N, count * T * N),
+            flat(where[1], like, sequences * T * N, count * T * N),
+        )
+        final, norms = flat(where[2], like, sequences * N, count * N), flat(where[3], like, sequences * T, count * T)
+        start = flat(where[4], like, sequences * N, count * N)
+        W = flat(where[5], like, e * panels * N * width, panels * N * width)
+        L = flat(where[6], like, e * rank_panels * N * width, rank_panels * N * width)
+        Q = flat(where[7], like, e * panels * R * width, panels * R * width)
+        Wv = flat(where[8], like, e * D * panels * N * width, D * panels * N * width)
+        drive = flat(where[9], like, ((e if drive_models > 1 else 0) * B + b0) * T * N, count * T * N)
+        v = flat(where[10], like, ((e if v_models > 1 else 0) * B + b0) * T * D, count * T * D)
+        noise = flat(where[11], like, ((e if noise_models > 1 else 0) * B + b0) * T * N, count * T * N)
+        bias = flat(where[12], like, e * N, N)
+        alpha = flat(where[13], like, e, 1)[0]
+        share, rest = splat(alpha), splat(like.dtype.type(1) - alpha)
+        zero = splat(like.dtype.type(0))
+        state, inside = np.empty(count * row, like.dtype), np.empty(count * row, like.dtype)
+        scaled, low = np.empty(count * row if D else 0, like.dtype), np.empty(count * rank_row, like.dtype)
+        draws = np.empty(4 * LANES, like.dtype)
+        sd = zero
+        if seeds.size:
+            sd = splat(flat(where[14], like, e, 1)[0])
+        longest = 0
         for i in range(count):
-            if t >= steps_of(lengths, e, b0 + i, T):
-                for j in range(0, N, LANES):
-                    store_first(inside, i * row + j, zero, LANES)
-                continue
-            at = (i * T + t) * N
-            along = zero
-            scale = splat(like.dtype.type(1))
+            steps = steps_of(lengths, e, b0 + i, T)
+            longest = max(longest, steps)
+            zero_rows(u, (i * T + steps) * N, (T - steps) * N)
+            zero_rows(r, (i * T + steps) * N, (T - steps) * N)
             if unit_norm:
-                for j in range(0, N, LANES):
-                    value = load_at(g, i * row + j)
-                    if has_du:
-                        value = value + load_first(du, at + j, N - j)
-                    along = fma(value, load_first(u, at + j, N - j), along)
-                along = splat(total(along))
-                scale = divide(scale, splat(norms[i * T + t]))
+                for t in range(steps, T):
+                    norms[i * T + t] = 1
             for j in range(0, N, LANES):
-                prefetch(r, at - N + j)
-                prefetch(delta, at - N + j)
-                if has_dr:
-                    prefetch(dr, at - N + j)
-                if has_du:
-                    prefetch(du, at - N + j)
-                value = load_at(g, i * row + j)
-                if has_du:
-                    value = value + load_first(du, at + j, N - j)
-                if unit_norm:
-                    value = (value - along * load_first(u, at + j, N - j)) * scale
-                store_first(g, i * row + j, rest * value, LANES)
-                value = share * value
-                if has_dr:
-                    value = value + load_first(dr, at + j, N - j)
-                value = value * slope(phi, load_first(r, at + j, N - j))
-                store_first(inside, i * row + j, value, LANES)
-                store_first(delta, at + j, value, N - j)
-                store_first(sums, i * row + j, load_at(sums, i * row + j) + value, LANES)
-        if R or D:
+                store_first(state, i * row + j, load_first(start, i * N + j, N - j), LANES)
+        for t in range(longest):
             for i in range(count):
                 for j in range(0, N, LANES):
-                    if t > 0:
-                        value = load_first(u, (i * T + t - 1) * N + j, N - j)
+                    q = zero
+                    if drive_models:
+                        q = load_first(drive, (i * T + t) * N + j, N - j)
+                    if has_bias:
+                        q = q + load_first(bias, j, N - j)
+                    store_first(inside, i * row + j, q, LANES)
+            if R:
+                zero_rows(low, 0, count * rank_row)
+                add_product(low, 0, rank_row, state, 0, row, 1, L, 0, N, count, R, width)
+                add_product(inside, 0, row, low, 0, rank_row, 1, Q, 0, R, count, N, width)
+            else:
+                add_product(inside, 0, row, state, 0, row, 1, W, 0, N, count, N, width)
+            for d in range(D):
+                scaled_rows(scaled, state, v, t * D + d, T * D, row, count)
+                add_product(inside, 0, row, scaled, 0, row, 1, Wv, d * panels * N * width, N, count, N, width)
+            for i in range(count):
+                if t >= steps_of(lengths, e, b0 + i, T):
+                    continue
+                at = (i * T + t) * N
+                squares = zero
+                for j in range(0, N, LANES):
+                    prefetch(u, at + N + j)
+                    prefetch(r, at + N + j)
+                    if drive_models:
+                        prefetch(drive, at + N + j)
+                    value = rate(phi, load_at(inside, i * row + j))
+                    store_first(r, at + j, value, N - j)
+                    value = fma(share, value, rest * load_at(state, i * row + j))
+                    if noise_models:
+                        value = value + load_first(noise, at + j, N - j)
+                    if seeds.size:
+                        if j % (4 * LANES) == 0:
+                            draw_normal(draws, j // (4 * LANES), first_step + t, streams[e, b0 + i], seeds[e])
+                        value = fma(sd, load_at(draws, j % (4 * LANES)), value)
+                    value = first(value, N - j)
+                    store_first(state, i * row + j, value, LANES)
+                    if unit_norm:
+                        squares = fma(value, value, squares)
                     else:
-                        value = load_first(start, i * N + j, N - j)
-                    store_first(before, i * row + j, value, LANES)
-        if R:
-            zero_rows(low, 0, count * rank_row)
-            add_product(low, 0, rank_row, before, 0, row, 1, L, 0, N, count, rank_panels, width)
-            for i in range(count):
-                if t < steps_of(lengths, e, b0 + i, T):
-                    for j in range(0, R, LANES):
-                        store_first(lows, (i * T + t) * R + j, load_at(low, i * rank_row + j), R - j)
-            zero_rows(low, 0, count * rank_row)
-            add_product(low, 0, rank_row, inside, 0, row, 1, Q, 0, N, count, rank_panels, width)
-            for i in range(count):
-                if t < steps_of(lengths, e, b0 + i, T):
-                    for j in range(0, R, LANES):
-                        store_first(dlows, (i * T + t) * R + j, load_at(low, i * rank_row + j), R - j)
-            add_product(g, 0, row, low, 0, rank_row, 1, Lt, 0, R, count, panels, width)
-        else:
-            add_product(g, 0, row, inside, 0, row, 1, Wt, 0, N, count, panels, width)
-        for d in range(D):
-            zero_rows(back, 0, count * row)
-            add_product(back, 0, row, inside, 0, row, 1, Wvt, d * panels * N * width, N, count, panels, width)
-            for i in range(count):
-                factor = splat(v[(i * T + t) * D + d])
-                along = zero
-                for j in range(0, N, LANES):
-                    value = load_at(back, i * row + j)
-                    along = fma(value, load_at(before, i * row + j), along)
-                    store_first(g, i * row + j, fma(factor, value, load_at(g, i * row + j)), LANES)
-                if wants_v and t < steps_of(lengths, e, b0 + i, T):
-                    dv[(i * T + t) * D + d] = total(along)
-    for i in range(count):
-        for j in range(0, N, LANES):
-            store_first(du0, i * N + j, load_at(g, i * row + j), N - j)
-            store_first(db, i * N + j, load_at(sums, i * row + j), N - j)
+                        store_first(u, at + j, value, N - j)
+                if unit_norm:
+                    norm = np.sqrt(total(squares))
+                    if norm == 0:
+                        norm = like.dtype.type(1)
+                    norms[i * T + t] = norm
+                    for j in range(0, N, LANES):
+                        value = divide(load_at(state, i * row + j), splat(norm))
+                        store_first(state, i * row + j, value, LANES)
+                        store_first(u, at + j, value, N - j)
+        for i in range(count):
+            for j in range(0, N, LANES):
+                store_first(final, i * N + j, load_at(state, i * row + j), N - j)
 
 
 @numba.njit(**JIT)
 def backward_tasks(begin, end, where, S, like, lengths):
+    """Task: the adjoint of one model and one block of sequences, last step first; writes delta = dL/dq."""
+    B, T, N, R, D, phi, rows, width = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
+    row, rank_row, unit_norm, v_models = S[9], S[10], S[11], S[12]
+    has_du, has_dr, has_final, wants_v = S[13], S[14], S[15], S[16]
     for task in range(begin, end):
-        backward_task(task, where, S, like, lengths)
+        e, b0, count = block_of(task, B, rows)
+        panels, rank_panels = (N + width - 1) // width, (R + width - 1) // width
+        sequences = e * B + b0
+        size = count * T * N
+        delta, db = flat(where[0], like, sequences * T * N, size), flat(where[1], like, sequences * N, count * N)
+        du0, dv = flat(where[2], like, sequences * N, count * N), flat(where[3], like, sequences * T * D, count * T * D)
+        lows, dlows = (flat(where[4], like, sequences * T * R, count * T * R),
+                       flat(where[5], like, sequences * T * R, count * T * R))  # fmt: skip
+        du, dr = flat(where[6], like, sequences * T * N, size), flat(where[7], like, sequences * T * N, size)
+        dfinal = flat(where[8], like, sequences * N, count * N)
+        u, r = flat(where[9], like, sequences * T * N, size), flat(where[10], like, sequences * T * N, size)
+        norms, start = flat(where[11], like, sequences * T, count * T), flat(where[12], like, sequences * N, count * N)
+        Wt = flat(where[13], like, e * panels * N * width, panels * N * width)
+        L = flat(where[14], like, e * rank_panels * N * width, rank_panels * N * width)
+        Lt = flat(where[15], like, e * panels * R * width, panels * R * width)
+        Q = flat(where[16], like, e * rank_panels * N * width, rank_panels * N * width)
+        Wvt = flat(where[17], like, e * D * panels * N * width, D * panels * N * width)
+        v = flat(where[18], like, ((e if v_models > 1 else 0) * B + b0) * T * D, count * T * D)
+        alpha = flat(where[19], like, e, 1)[0]
+        share, rest = splat(alpha), splat(like.dtype.type(1) - alpha)
+        zero = splat(like.dtype.type(0))
+        g, inside, sums = (np.empty(count * row, like.dtype), np.empty(count * row, like.dtype),
+                           np.zeros(count * row, like.dtype))  # fmt: skip
+        before = np.empty(count * row if R or D else 0, like.dtype)
+        back, low = np.empty(count * row if D else 0, like.dtype), np.empty(count * rank_row, like.dtype)
+        longest = 0
+        for i in range(count):
+            steps = steps_of(lengths, e, b0 + i, T)
+            longest = max(longest, steps)
+            zero_rows(delta, (i * T + steps) * N, (T - steps) * N)
+            zero_rows(lows, (i * T + steps) * R, (T - steps) * R)
+            zero_rows(dlows, (i * T + steps) * R, (T - steps) * R)
+            if wants_v:
+                zero_rows(dv, (i * T + steps) * D, (T - steps) * D)
+            for j in range(0, N, LANES):
+                value = load_first(dfinal, i * N + j, N - j) if has_final else zero
+                store_first(g, i * row + j, value, LANES)
+        for t in range(longest - 1, -1, -1):
+            for i in range(count):
+                if t >= steps_of(lengths, e, b0 + i, T):
+                    for j in range(0, N, LANES):
+                        store_first(inside, i * row + j, zero, LANES)
+                    continue
+                at = (i * T + t) * N
+                along = zero
+                scale = splat(like.dtype.type(1))
+                if unit_norm:
+                    for j in range(0, N, LANES):
+                        value = load_at(g, i * row + j)
+                        if has_du:
+                            value = value + load_first(du, at + j, N - j)
+                        along = fma(value, load_first(u, at + j, N - j), along)
+                    along = splat(total(along))
+                    scale = divide(scale, splat(norms[i * T + t]))
+                for j in range(0, N, LANES):
+                    prefetch(r, at - N + j)
+                    prefetch(delta, at - N + j)
+                    if has_dr:
+                        prefetch(dr, at - N + j)
+                    if has_du:
+                        prefetch(du, at - N + j)
+                    value = load_at(g, i * row + j)
+                    if has_du:
+                        value = value + load_first(du, at + j, N - j)
+                    if unit_norm:
+                        value = (value - along * load_first(u, at + j, N - j)) * scale
+                    store_first(g, i * row + j, rest * value, LANES)
+                    value = share * value
+                    if has_dr:
+                        value = value + load_first(dr, at + j, N - j)
+                    value = value * slope(phi, load_first(r, at + j, N - j))
+                    store_first(inside, i * row + j, value, LANES)
+                    store_first(delta, at + j, value, N - j)
+                    store_first(sums, i * row + j, load_at(sums, i * row + j) + value, LANES)
+            if R or D:
+                for i in range(count):
+                    for j in range(0, N, LANES):
+                        if t > 0:
+                            value = load_first(u, (i * T + t - 1) * N + j, N - j)
+                        else:
+                            value = load_first(start, i * N + j, N - j)
+                        store_first(before, i * row + j, value, LANES)
+            if R:
+                zero_rows(low, 0, count * rank_row)
+                add_product(low, 0, rank_row, before, 0, row, 1, L, 0, N, count, R, width)
+                for i in range(count):
+                    if t < steps_of(lengths, e, b0 + i, T):
+                        for j in range(0, R, LANES):
+                            store_first(lows, (i * T + t) * R + j, load_at(low, i * rank_row + j), R - j)
+                zero_rows(low, 0, count * rank_row)
+                add_product(low, 0, rank_row, inside, 0, row, 1, Q, 0, N, count, R, width)
+                for i in range(count):
+                    if t < steps_of(lengths, e, b0 + i, T):
+                        for j in range(0, R, LANES):
+                            store_first(dlows, (i * T + t) * R + j, load_at(low, i * rank_row + j), R - j)
+                add_product(g, 0, row, low, 0, rank_row, 1, Lt, 0, R, count, N, width)
+            else:
+                add_product(g, 0, row, inside, 0, row, 1, Wt, 0, N, count, N, width)
+            for d in range(D):
+                zero_rows(back, 0, count * row)
+                add_product(back, 0, row, inside, 0, row, 1, Wvt, d * panels * N * width, N, count, N, width)
+                for i in range(count):
+                    factor = splat(v[(i * T + t) * D + d])
+                    along = zero
+                    for j in range(0, N, LANES):
+                        value = load_at(back, i * row + j)
+                        along = fma(value, load_at(before, i * row + j), along)
+                        store_first(g, i * row + j, fma(factor, value, load_at(g, i * row + j)), LANES)
+                    if wants_v and t < steps_of(lengths, e, b0 + i, T):
+                        dv[(i * T + t) * D + d] = total(along)
+        for i in range(count):
+            for j in range(0, N, LANES):
+                store_first(du0, i * N + j, load_at(g, i * row + j), N - j)
+                store_first(db, i * N + j, load_at(sums, i * row + j), N - j)
 
 
 @numba.njit(**JIT)
@@ -381,7 +371,7 @@ def weight_tasks(begin, end, where, S, like):
                         prefetch(y, (m + AHEAD) * J + column)
                         value = factor * load_first(y, m * J + column, min(width - j, J - column))
                         store_first(packed_y, (p * steps + k) * width + j, value, width - j)
-            add_product(sums, 0, row, packed_x, 0, 1, size, packed_y, 0, steps, count, panels, width)
+            add_product(sums, 0, row, packed_x, 0, 1, size, packed_y, 0, steps, count, min(row, J - j0), width)
         for i in range(count):
             for j in range(0, min(row, J - j0), LANES):
                 store_first(out, (i0 + i) * J + j0 + j, load_at(sums, i * row + j), min(row, J - j0) - j)

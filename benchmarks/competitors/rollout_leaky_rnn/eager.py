@@ -13,8 +13,8 @@ PARAMETERS = ("W", "b")
 
 
 def observed(workload: Workload) -> int:
-    """Units whose rates are compared with data: half of them."""
-    return max(1, workload.sizes["N"] // 2)
+    """Units whose rates are compared with data: half of them; a simulation keeps all."""
+    return workload.sizes["N"] if "step" not in workload.phases else max(1, workload.sizes["N"] // 2)
 
 
 def states_and_rates(inputs: Inputs, parameters: dict[str, Tensor], alpha: float) -> tuple[list[Tensor], list[Tensor]]:
