@@ -12,9 +12,9 @@ from neurorbit.engine.cli.parsing import parse
 
 @dataclass(frozen=True)
 class SimulateCommand:
-    """Write an orbit of a chaotic system with a known answer."""
+    """Write an orbit of a system with a known answer."""
 
-    system: Annotated[Literal["lorenz63", "lorenz96", "rossler"], tyro.conf.Positional]
+    system: Annotated[Literal["lorenz63", "lorenz96", "rossler", "bursting"], tyro.conf.Positional]
     """The system."""
     steps: int
     """Rows."""

@@ -15,7 +15,10 @@ ROSSLER_LYAPUNOV = (0.0714, 0.0, -5.3943)  # per unit of time, a 0.2, b 0.2, c 5
 
 
 class System(Protocol):
-    """What `simulate` needs to know about dx/dt = f(x)."""
+    """What `simulate` needs to know about dx/dt = f(x).
+
+    A system whose class names a `field` of rollout_ode, whose parameters are its own fields, is integrated by that op.
+    """
 
     @property
     def n_variables(self) -> int: ...
@@ -58,6 +61,7 @@ class Lorenz63:
     sigma: float = 10.0
     rho: float = 28.0
     beta: float = 8.0 / 3.0
+    field: ClassVar[str] = "lorenz63"
     n_variables: ClassVar[int] = 3
     dt: ClassVar[float] = 0.01
     max_step: ClassVar[float] = 0.01
@@ -92,6 +96,7 @@ class Rossler:
     a: float = 0.2
     b: float = 0.2
     c: float = 5.7
+    field: ClassVar[str] = "rossler"
     n_variables: ClassVar[int] = 3
     dt: ClassVar[float] = 0.1
     max_step: ClassVar[float] = 0.02
@@ -126,6 +131,7 @@ class Lorenz96:
 
     n: int = 20
     forcing: float = 8.0
+    field: ClassVar[str] = "lorenz96"
     dt: ClassVar[float] = 0.01
     max_step: ClassVar[float] = 0.01
     transient_time: ClassVar[float] = 50.0

@@ -8,11 +8,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from neurorbit.bindings.rollout_ode import FIELDS
+from neurorbit.engine.simulate.bursting import BurstingNeuron
 from neurorbit.engine.simulate.chaotic import Array, Lorenz63, Lorenz96, Rossler, System
-from neurorbit.engine.simulate.runge_kutta import integrate
+from neurorbit.engine.simulate.runge_kutta import integrate, integrate_field
 
 SYSTEMS: Mapping[str, Callable[[], System]] = MappingProxyType(
-    {"lorenz63": Lorenz63, "lorenz96": Lorenz96, "rossler": Rossler}
+    {"lorenz63": Lorenz63, "lorenz96": Lorenz96, "rossler": Rossler, "bursting": BurstingNeuron}
 )
 
 
@@ -54,13 +56,26 @@ def simulate(
 
     generator = np.random.default_rng(seed)
     x0 = system.initial_state(generator, n_orbits)
-    x0 = x0[0] if n_orbits == 1 else x0  # [N] is twice as fast as [1, N]
-    x = integrate(system.vector_field, x0, steps, dt, substeps=substeps, transient=transient)
+    field = _kernel_field(system)
+    if field is None:
+        x = integrate(system.vector_field, x0, steps, dt, substeps=substeps, transient=transient)
+    else:
+        parameters = {p.name: getattr(system, p.name) for p in FIELDS[field].parameters}
+        x = integrate_field(field, parameters, x0, steps, dt, substeps=substeps, transient=transient)
     if not np.isfinite(x).all():
         raise ValueError(f"dt: the orbit diverged with dt={dt} in {substeps} substeps; choose more substeps or less dt")
     if noise > 0.0:
         x += noise * x.reshape(-1, system.n_variables).std(axis=0) * generator.standard_normal(x.shape)
-    return x if n_orbits == 1 else np.ascontiguousarray(np.moveaxis(x, 1, 0))
+    return x[:, 0] if n_orbits == 1 else np.ascontiguousarray(np.moveaxis(x, 1, 0))
+
+
+def _kernel_field(system: System) -> str | None:
+    """The field of rollout_ode that computes the system's vector field; None where a subclass has changed it."""
+    owner = next((c for c in type(system).__mro__ if "field" in vars(c)), None)
+    if owner is None or type(system).vector_field is not owner.vector_field:  # type: ignore[attr-defined]
+        return None
+    name: str = owner.field  # type: ignore[attr-defined]
+    return name
 
 
 def lorenz63(
@@ -113,4 +128,20 @@ def rossler(
 ) -> Array:
     """Orbit [steps, 3] or [n_orbits, steps, 3] of the Rossler system; arguments as in `simulate`."""
     return simulate(Rossler(a, b, c), steps, dt=dt, noise=noise, seed=seed, transient=transient,
+                    n_orbits=n_orbits, substeps=substeps)  # fmt: skip
+
+
+def bursting(
+    steps: int,
+    *,
+    dt: float = BurstingNeuron.dt,
+    noise: float = 0.0,
+    seed: int = 0,
+    transient: int | None = None,
+    n_orbits: int = 1,
+    substeps: int | None = None,
+    g_NMDA: float = 10.2,
+) -> Array:
+    """Orbit [steps, 3] or [n_orbits, steps, 3] of the bursting neuron, dt in ms; arguments as in `simulate`."""
+    return simulate(BurstingNeuron(g_NMDA=g_NMDA), steps, dt=dt, noise=noise, seed=seed, transient=transient,
                     n_orbits=n_orbits, substeps=substeps)  # fmt: skip

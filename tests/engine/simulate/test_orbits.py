@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 from neurorbit.engine.simulate import SYSTEMS, Lorenz63, Rossler, lorenz63, lorenz96, rossler, simulate
+from neurorbit.engine.simulate.orbits import bursting
 
-ORBITS: dict[str, Callable[..., np.ndarray]] = {"lorenz63": lorenz63, "lorenz96": lorenz96, "rossler": rossler}
+ORBITS: dict[str, Callable[..., np.ndarray]] = {
+    "lorenz63": lorenz63,
+    "lorenz96": lorenz96,
+    "rossler": rossler,
+    "bursting": bursting,
+}
 
 
 def test_lorenz63_attractor_has_its_known_moments() -> None:
