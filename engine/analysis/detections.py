@@ -30,6 +30,8 @@ class Detections:
     null_mean: np.ndarray  # [K]
     null_sd: np.ndarray  # [K]
     p_any: float | None = None  # p-value of the highest value anywhere: that there is no sequence at all
+    null_edges: np.ndarray | None = None  # [B + 1] histogram of the statistic's null distribution, where it is known
+    null_counts: np.ndarray | None = None  # [B]
     other_counts: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ COMMANDS = {
     "plrnn generate": ("plrnn_generate", "write an orbit of a fitted model to a file"),
     "convseq fit": ("convseq_fit", "find repeating spike sequences with an ensemble of trained filters"),
     "convseq resume": ("convseq_resume", "continue a stopped fit"),
+    "convseq report": ("convseq_report", "write the report of a fit again, with an animal's position"),
     "convseq detect": ("convseq_detect", "write where the sequences of a fit occur to a CSV file"),
     "convseq score": ("convseq_score", "score detections against planted sequences"),
     "convseq video": ("convseq_video", "write a film of the optimisation"),

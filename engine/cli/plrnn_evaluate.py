@@ -21,6 +21,8 @@ class EvaluateCommand:
     """Name of the data inside the file."""
     inputs_key: str | None = None
     """Name of the external inputs inside the file."""
+    transpose: bool = False
+    """The arrays in the file are [N, T]."""
     state: Literal["best", "last"] = "best"
     """Each run's best state during training, or its last."""
     dt: float | None = None
@@ -40,7 +42,7 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.training.device import find_device
 
     fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
-    series = DataSource(command.data, command.key, command.inputs_key).read()
+    series = DataSource(command.data, command.key, command.inputs_key, command.transpose).read()
     options = {} if command.dt is None else {"dt": command.dt}
     found = evaluate_runs(fits, series, **options)
     if command.json:

@@ -26,6 +26,8 @@ class FitCommand:
     """Name of the data inside the file."""
     inputs_key: str | None = None
     """Name of the external inputs [T, U] inside the file."""
+    transpose: bool = False
+    """The arrays in the file are [N, T]."""
     validation: str | None = None
     """File with data for the measures during training; the last rows of the training data otherwise."""
     overwrite: bool = False
@@ -51,9 +53,10 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.models.plrnn.fitting import DataSource, fit
 
     leave_the_cores_to_the_kernels()
-    source = DataSource(command.data, command.key, command.inputs_key)
+    where = (command.key, command.inputs_key, command.transpose)
+    source = DataSource(command.data, *where)
     series = source.read()
-    held_out = None if command.validation is None else DataSource(command.validation, command.key, command.inputs_key)
+    held_out = None if command.validation is None else DataSource(command.validation, *where)
     with ConsoleReporter() as reporter:
         found = fit(
             command.config,

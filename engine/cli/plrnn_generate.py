@@ -28,6 +28,8 @@ class GenerateCommand:
     """Name of the data inside the file."""
     inputs_key: str | None = None
     """Name of the external inputs inside the file."""
+    transpose: bool = False
+    """The arrays in the file are [N, T]."""
     state: Literal["best", "last"] = "best"
     """Each run's best state during training, or its last."""
 
@@ -42,7 +44,9 @@ def main(arguments: list[str], prog: str) -> int:
 
     check_orbit_path(command.out)
     fits = load(command.workdir, state=command.state)
-    series = None if command.data is None else DataSource(command.data, command.key, command.inputs_key).read()
+    series = None
+    if command.data is not None:
+        series = DataSource(command.data, command.key, command.inputs_key, command.transpose).read()
     which: int | Literal["all"] | None = "all" if command.all_runs else command.run
     orbits = generate_runs(fits, command.steps, run=which, series=series)
     print(f"{list(orbits.shape)} written to {write_orbits(command.out, orbits)}")

@@ -72,6 +72,23 @@ def read_time_series(
     return TimeSeries.from_arrays(x, u, name=name, inputs_name=f"{path}[{inputs_key}]")
 
 
+def read_one_row(path: str | os.PathLike[str], key: str | None = None) -> np.ndarray:
+    """One number per bin, such as a position: an array [T], [T, 1] or [1, T] in a file as `read_time_series` reads."""
+    path = Path(path)
+    if path.suffix.lower() in _ARRAYS and path.is_file():
+        arrays = _ARRAYS[path.suffix.lower()](path)
+        chosen = _only_candidate(path, arrays, ()) if key is None else _keys(path, arrays, "key", key)[0]
+        values = arrays[chosen].load()
+    elif path.suffix.lower() == ".npy" and path.is_file():
+        values = npy_array(path).load()
+    else:
+        values = read_time_series(path, key).values[0].double().numpy()
+    row = np.squeeze(np.asarray(values))
+    if row.ndim != 1 or row.dtype.kind not in "fiub":
+        raise ValueError(f"{path}: expected one number per bin, [T], got {list(np.shape(values))} {row.dtype}")
+    return row.astype(np.float64)
+
+
 def _keys(path: Path, arrays: dict[str, StoredArray], argument: str, key: str) -> tuple[str, ...]:
     """The arrays that `key` names; a key that itself holds a comma comes first."""
     keys = (key,) if key in arrays else tuple(word.strip().strip("/") for word in key.split(","))

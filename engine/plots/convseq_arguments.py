@@ -65,6 +65,10 @@ class DetectionsLike(Protocol):
     @property
     def statistic(self) -> Array: ...
     @property
+    def null_edges(self) -> Array | None: ...
+    @property
+    def null_counts(self) -> Array | None: ...
+    @property
     def other_counts(self) -> dict[str, int]: ...
 
 
@@ -82,16 +86,25 @@ class ParticipationLike(Protocol):
 
 
 class NullLike(Protocol):
-    """Moments and histogram of the responses of random filters, such as analysis.Null."""
+    """Histogram of a null distribution."""
 
-    @property
-    def mean(self) -> float: ...
-    @property
-    def sd(self) -> float: ...
     @property
     def edges(self) -> Array: ...
     @property
     def counts(self) -> Array: ...
+
+
+@dataclass(frozen=True)
+class NullHistogram:
+    """A NullLike from its arrays."""
+
+    edges: Array
+    counts: Array
+
+
+class ThresholdNullLike(NullLike, Protocol):
+    """The published null of random filters, such as models.convseq.Null."""
+
     @property
     def threshold(self) -> float: ...
 

@@ -24,10 +24,11 @@ def response_histogram(
     null: NullLike | None = None,
     thresholds: Mapping[str, float] | None = None,
     label: str = "response",
+    null_label: str = "random filters",
 ) -> Figure:
-    """Density of the responses [K, T'] on a logarithmic axis over that of random filters; thresholds [unit of values].
+    """Density of the responses [K, T'] on a logarithmic axis over its null distribution.
 
-    null: edges [B + 1] and counts [B] of the responses of random filters; thresholds: by name, drawn as lines.
+    null: edges [B + 1] and counts [B] of the null distribution; thresholds: by name, drawn as lines.
     """
     rows = response_rows("values", values)
     finite = rows[np.isfinite(rows)]
@@ -53,7 +54,7 @@ def response_histogram(
         seen = np.flatnonzero(counts)
         low, high = min(low, edges[seen[0]]), max(high, edges[seen[-1] + 1])
         shown = np.where(density > 0, density, np.nan)
-        axes.stairs(shown, edges, fill=True, color="#C9C9C9", linewidth=0, label="random filters", baseline=1e-300)
+        axes.stairs(shown, edges, fill=True, color="#C9C9C9", linewidth=0, label=null_label, baseline=1e-300)
         floor = float(np.nanmin(shown))
     grid = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     n_drawn = min(len(rows), MAX_FILTERS)

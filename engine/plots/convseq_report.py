@@ -118,6 +118,8 @@ def detections_table(results: SequenceResults) -> Table:
         for name, n in (found.other_counts or {}).items()
         if name != found.significance
     ]
+    tried = {found.significance, *(found.other_counts or {})}
+    rows += [[name, None, "not run", meaning] for name, meaning in _MEANINGS.items() if name not in tried]
     return ["significance", "detections", "", "threshold from"], rows
 
 
@@ -154,7 +156,7 @@ def settings_table(settings: Mapping[str, Any]) -> Table:
 _CAPTIONS = {
     "responses": "Response before and after training on one scale, the whole recording and its shaded part.",
     "histogram": "How often each value of the response occurs, against random filters; the axis is logarithmic.",
-    "statistic": "How often each value of the thresholded statistic occurs.",
+    "statistic": "How often each value of the thresholded statistic occurs, against shuffled recordings.",
     "raster": "Neurons sorted by the filter's peak lag, in the stretch with the most detections (windows shaded), and "
     "the average around all detections. Sorting alone puts noise on the line too: look for what stands out beside it.",
     "filters": "Weights by lag. Any filter shows a diagonal once its neurons are sorted, random ones too: compare "

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from neurorbit.engine.plots.arguments import Array, Values
 from neurorbit.engine.plots.convseq_arguments import (
     DetectionsLike,
-    NullLike,
+    NullHistogram,
     ParticipationLike,
     Recording,
     SequenceTruth,
+    ThresholdNullLike,
     filter_rows,
     members,
     one_row,
@@ -32,7 +33,7 @@ from neurorbit.engine.plots.convseq_responses import sequence_responses
 from neurorbit.engine.plots.convseq_stages import Snapshots, training_stages
 
 MAX_SEQUENCES = 6
-FEW_NEURONS, FEWEST_SHOWN = 600, 10
+FEWEST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class SequenceResults:
     response_before: Values | None = None
     padding: int | None = None
     participation: Sequence[ParticipationLike] = ()
-    null: NullLike | None = None
+    null: ThresholdNullLike | None = None
     truth: SequenceTruth | None = None
     score: Any = None
     position: Values | None = None
@@ -107,7 +108,7 @@ class SequenceResults:
 def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
     """Every figure that the results allow, by name; those of one sequence alone end in its number when K > 1."""
     w, response = results.checked()
-    K, N, W = w.shape
+    K, _, W = w.shape
     found, bin_s, level = results.detections, results.recording.bin_s, results.level
     own = results.own_statistic()
     figures = {
@@ -126,7 +127,13 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
     elif not own:
         figures["histogram"] = response_histogram(response, thresholds=limits)
     if own:
-        figures["statistic"] = response_histogram(found.statistic, thresholds=limits, label="detection statistic")
+        null = None
+        if found.null_edges is not None and found.null_counts is not None:
+            null = NullHistogram(found.null_edges, found.null_counts)
+        figures["statistic"] = response_histogram(
+            found.statistic, thresholds=limits, label="detection statistic", null_label="shuffled recordings",
+            null=null,
+        )  # fmt: skip
     figures["filters"] = sequence_filters(w, results.w_before, bin_s=bin_s)
     orders = [results.truth.order_of(k) if results.truth is not None else None for k in range(K)]
     for k in range(min(K, MAX_SEQUENCES)):
@@ -134,7 +141,7 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
         times = results.times_of(k)
         if hasattr(results.recording, "x") or hasattr(results.recording, "times"):
             figures[f"raster{suffix}"] = sorted_raster(
-                results.recording, w[k], times, sequence=k, neurons=_shown(results, k, N, level),
+                results.recording, w[k], times, sequence=k, neurons=_shown(results, k, level),
                 truth_times=() if results.truth is None else results.truth.times_of(k), shift=_shift(results, k, w[k]),
             )  # fmt: skip
         order = orders[k]
@@ -176,9 +183,9 @@ def _shift(results: SequenceResults, k: int, w: Array) -> float:
     return float(np.median((peak - one_row("lag_bins", part.lag_bins))[chosen])) if chosen.sum() > 2 else 0.0
 
 
-def _shown(results: SequenceResults, k: int, N: int, level: float) -> Array | None:
-    """The neurons of a raster: all of a small recording, those that take part of a large one."""
-    if N <= FEW_NEURONS or not results.participation:
+def _shown(results: SequenceResults, k: int, level: float) -> Array | None:
+    """The neurons of a raster: those that take part, all where these are few or not known."""
+    if not results.participation:
         return None
     part = results.participation[k]
     chosen = np.asarray(part.neuron, dtype=int)[members(part, level)]

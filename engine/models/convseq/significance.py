@@ -21,6 +21,10 @@ from neurorbit.engine.models.convseq.templates import ROUNDS, Template, middle, 
 ALIGN_WITHIN = 0.5  # of a width: largest shift between the templates of two folds
 
 
+NULL_SHOWN = 20  # further shuffled recordings for the histogram of a statistic's null distribution
+NULL_BINS, NULL_REACH = 400, 20.0  # its bins, and its reach in standard deviations
+
+
 class Window(NamedTuple):
     """What places a response in the recording: filters of `width` bins, the padding, the width of a bin in seconds."""
 
@@ -49,6 +53,7 @@ def by_null(o: np.ndarray, null: Null, shifts: Sequence[int], window: Window) ->
         level=None,
         mean=np.full(K, null.mean),
         sd=np.full(K, null.sd),
+        histogram=(null.edges, null.counts),
     )
 
 
@@ -82,6 +87,7 @@ def by_surrogates(
         level=level,
         mean=np.full(K, surrogate.mean()),
         sd=np.full(K, surrogate.std()),
+        histogram=_histogram(surrogate),
     )
 
 
@@ -152,6 +158,12 @@ def by_templates(
     mean = total / draws
     sd = np.sqrt(np.maximum(squares / draws - mean**2, 1e-24))
     largest = np.sort(((highest - mean) / sd).max((1, 2)))
+    null_edges = np.linspace(-NULL_REACH, NULL_REACH, NULL_BINS + 1)
+    null_counts = np.zeros(NULL_BINS, np.int64)
+    for _ in range(NULL_SHOWN):  # only now is the scale known
+        respond = responder(events.shuffled(generator), padding, device, backend)
+        for f, values in enumerate(_in_blocks(respond(w), blocks)):
+            null_counts += np.histogram((values - mean[f][:, None]) / sd[f][:, None], null_edges)[0]
     z = np.concatenate([(found[f] - mean[f][:, None]) / sd[f][:, None] for f in range(F)], 1)
     threshold = upper(largest, level)
     bins = [peak_bins(z[k], threshold, window.width) for k in range(K)]
@@ -168,6 +180,7 @@ def by_templates(
         level=level,
         mean=np.zeros(K),
         sd=np.ones(K),
+        histogram=(null_edges, null_counts),
     )
 
 
@@ -239,6 +252,11 @@ def upper(largest: np.ndarray, level: float) -> float:
     return float(largest[rank - 1])
 
 
+def _histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    counts, edges = np.histogram(values, NULL_BINS)
+    return edges, counts
+
+
 def _family_p(heights: np.ndarray | float, largest: np.ndarray) -> np.ndarray:
     """Chance that the largest value of a recording without structure is as high, from the sorted surrogates."""
     return (1 + len(largest) - np.searchsorted(largest, heights, side="left")) / (1 + len(largest))
@@ -256,6 +274,7 @@ def _detections(
     significance: str,
     threshold: np.ndarray,
     level: float | None,
+    histogram: tuple[np.ndarray, np.ndarray],
     p_any: float | None = None,
 ) -> Detections:
     """Detections sorted by time; the window of bin t of a response has its middle at t - P + (W - 1) / 2."""
@@ -277,5 +296,7 @@ def _detections(
         statistic=statistic,
         null_mean=mean,
         null_sd=sd,
+        null_edges=histogram[0],
+        null_counts=histogram[1],
         p_any=p_any,
     )

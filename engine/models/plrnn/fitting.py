@@ -29,10 +29,16 @@ class DataSource:
     path: str
     key: str | None = None
     inputs_key: str | None = None
+    transpose: bool = False
 
     def read(self) -> TimeSeries:
         """The checked series of the file."""
-        return read_time_series(self.path, self.key, self.inputs_key)
+        return read_time_series(self.path, self.key, self.inputs_key, transpose=self.transpose)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> DataSource:
+        """The source that a run folder names."""
+        return cls(record["path"], record["key"], record["inputs_key"], record.get("transpose", False))
 
 
 @dataclass(frozen=True)
@@ -192,9 +198,9 @@ def _fingerprint(series: TimeSeries) -> str:
 
 
 def _data_record(series: TimeSeries, source: DataSource | None) -> dict[str, Any]:
-    origin = dataclasses.asdict(source) if source else {"path": None, "key": None, "inputs_key": None}
+    origin: dict[str, Any] = {"path": None, "key": None, "inputs_key": None, "transpose": False}
     if source:
-        origin["path"] = str(Path(source.path).resolve())
+        origin = dataclasses.asdict(source) | {"path": str(Path(source.path).resolve())}
     sizes = {"n_observed": series.n_observed, "n_inputs": series.n_inputs}
     return origin | sizes | {"sha256": _fingerprint(series)}
 
@@ -203,7 +209,7 @@ def _same_data(record: dict[str, Any], series: TimeSeries | None, name: str) -> 
     if series is None:
         if record["path"] is None:
             raise ValueError(f"{name}: the fit was given arrays, not a file: give the same arrays to resume")
-        series = DataSource(record["path"], record["key"], record["inputs_key"]).read()
+        series = DataSource.of(record).read()
     if _fingerprint(series) != record["sha256"]:
         raise ValueError(f"{name}: {record['path'] or 'these data'}: differ from the data the fit began with")
     return series

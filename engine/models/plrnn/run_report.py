@@ -46,7 +46,7 @@ def write_run_reports(
         origin = record.get("validation") or record["data"]
         if origin["path"] is None:
             raise ValueError("series: the fit was given arrays, not a file: give the data for the report")
-        series = DataSource(origin["path"], origin["key"], origin["inputs_key"]).read()
+        series = DataSource.of(origin).read()
     fits = load(workdir)
     folders = [root.path] if len(fits) == 1 else [root.path / f"shape_{k}" for k in range(len(fits))]
     return [

@@ -303,3 +303,16 @@ def test_resume_of_what_is_no_convseq_fit(tmp_path: Path, capsys: pytest.Capture
     assert main(list(map(str, words))) == 0
     capsys.readouterr()
     assert "is not the configuration of a convSeq fit" in refused(capsys, "resume", "--workdir", tmp_path / "plrnn")
+
+
+def test_report_with_a_position(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    words = ["--data", data / "sim.npz", "--workdir", run, *SMALL, *SEARCH, "--no-report"]
+    assert fit(*words) == 0
+    np.save(tmp_path / "x.npy", (np.arange(2000) % 150).astype(float)[None])  # a lap per occurrence
+    np.save(tmp_path / "short.npy", np.arange(20.0))
+    report = ["report", "--workdir", run, "--position"]
+    assert main(["convseq", *map(str, report), str(tmp_path / "x.npy"), "--position-unit", "cm"]) == 0
+    assert capsys.readouterr().out.strip().endswith("report.html") and (run / "figures" / "position.png").is_file()
+    assert "expected [T=2000]" in refused(capsys, *report, tmp_path / "short.npy")
+    assert "one number per bin" in refused(capsys, *report, data / "calcium.npy")

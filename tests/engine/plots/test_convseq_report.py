@@ -54,7 +54,7 @@ def make(K: int = 1, **changes) -> SequenceResults:
         ),
         "w": w,
         "response": o,
-        "detections": SimpleNamespace(
+        "detections": SimpleNamespace(null_edges=None, null_counts=None,
             time_bin=found, sequence=which, height_sd=np.full(len(found), 9.0), p_value=np.full(len(found), 0.01),
             significance="surrogate", threshold=np.full(K, 3.5), level=0.05, width=W, statistic=o,
             other_counts={"random": 17, "surrogate": len(found)},
@@ -133,8 +133,7 @@ def test_the_filters_peaks_are_moved_to_the_middle_of_the_sequence():
     assert {-200, 0, 200, 400, 600} <= set(line.get_xdata().round(6))  # ms; 4 bins later than in the window
 
 
-def test_rasters_of_large_recordings_show_those_that_take_part(monkeypatch):
-    monkeypatch.setattr("neurorbit.engine.plots.convseq_results.FEW_NEURONS", 4)
+def test_rasters_show_those_that_take_part(monkeypatch):
     label = sequence_figures(make())["raster"].axes[0].get_ylabel()
     assert label == "8 neurons, sorted by lag"  # five of them are too few to leave the others out
     many = make()
@@ -192,7 +191,7 @@ def test_the_score_has_both_metrics_and_units():
 
 def test_detections_are_listed_for_each_significance_and_the_one_used_is_first():
     _, rows = detections_table(make())
-    assert [row[:3] for row in rows] == [["surrogate", 3, "used"], ["random", 17, ""]]
+    assert [row[:3] for row in rows] == [["surrogate", 3, "used"], ["random", 17, ""], ["crossfit", None, "not run"]]
     assert "not calibrated" in rows[1][3]
 
 
