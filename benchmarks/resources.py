@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.provenance import ROOT
 from neurorbit.bindings.dispatch import load
+from neurorbit.bindings.rollout_ode import FIELDS
 
 TABLE = ROOT / "benchmarks/results/resources.md"
 ARCHITECTURES = (80, 90)
@@ -32,6 +33,7 @@ SCALARS = {
                          "blocks", "shift", "b_length", "a_origin", "a_p", "a_q", "a_r", "a_i", "b_p", "b_q", "b_r"},
     "rollout_leaky_rnn": {"B", "T", "N", "R", "D", "first_step", "drive_models", "v_models", "noise_models",
                           "length_models"},
+    "rollout_ode": {"B", "T", "P", "H", "U", "M", "kept", "keep_every", "segment", "chunk", "drive_models", "blocks"},
 }  # fmt: skip
 NAMED = {
     "rollout_plrnn": (  # cell, M, H, B
@@ -59,6 +61,15 @@ NAMED = {
         ("softplus", 1024, 0, 100, 2, True),
         ("tanh", 4096, 64, 100, 0, False),
         ("tanh", 4096, 0, 1, 0, False),
+    ),
+    "rollout_ode": (  # field, M, H, U inputs, every state kept
+        ("lorenz63", 3, 0, 0, True),
+        ("lorenz63", 3, 0, 3, False),
+        ("bursting", 3, 0, 0, True),
+        ("lorenz96", 40, 0, 0, True),
+        ("lorenz96", 256, 0, 0, True),
+        ("gated_mlp", 2, 30, 2, True),
+        ("gated_mlp", 32, 256, 4, True),
     ),
 }
 CASES = tuple((op, *case) for op, cases in NAMED.items() for case in cases)
@@ -146,12 +157,30 @@ def leaky_launches(phi: str, N: int, R: int, B: int, D: int, full: bool) -> Iter
         yield Launch("rollout_leaky_rnn", kernel, case, form, {**shared, **own}, warps)
 
 
+def ode_launches(field: str, M: int, H: int, U: int, all_kept: bool) -> Iterator[Launch]:
+    """Both launches of a field by rk4."""
+    module = load("rollout_ode", "triton")
+    law = FIELDS[field]
+    constants = module.launch(law.form, M, H, U, None)
+    warps = constants.pop("num_warps")
+    constants |= {"FIELD": law.function("triton"), "S": 4, "ADDED": law.inputs == "added" and U > 0}
+    backward = {"VJP": law.function("triton_vjp"), "WANTS_DRIVE": U > 0}
+    if law.form == "states":
+        constants |= {"M": M, "P": len(law.parameters), "U": U}
+        backward["DIRECT"] = all_kept
+    case = f"{field}, M {M}" + f", H {H}" * (H > 0) + f", {U} inputs" * (U > 0) + ", recomputed" * (not all_kept)
+    form = f"{law.form}, {constants['BLOCK_B']} sequences"
+    yield Launch("rollout_ode", f"forward_{law.form}", case, form, constants | {"KEEPS": True}, warps)
+    yield Launch("rollout_ode", f"backward_{law.form}", case, form, constants | backward, warps)
+
+
 def launches(op: str, *case: Any) -> list[Launch]:
     """Every launch of one named case."""
     made: dict[str, Callable[..., Iterator[Launch]]] = {
         "rollout_plrnn": rollout_launches,
         "event_projection": projection_launches,
         "rollout_leaky_rnn": leaky_launches,
+        "rollout_ode": ode_launches,
     }
     return list(made[op](*case))
 
@@ -237,6 +266,7 @@ def main() -> None:
         "rollout_plrnn": "Batch 16.",
         "event_projection": "Form: filters x bins (or lags) of one program, which reads sixteen events at a time.",
         "rollout_leaky_rnn": "Batch 100; 16 for N 50; 1 for N 4096 in full rank. Streamed: weights read every step.",
+        "rollout_ode": "Fields by rk4; rows: the gated MLP reads its weights at every stage.",
     }
     for op, cases in NAMED.items():
         rows = [measure(one, arch) for case in cases for arch in ARCHITECTURES for one in launches(op, *case)]

@@ -12,9 +12,9 @@ from neurorbit.kernels.triton_common import padded
 # BLOCK: initial states of one program, in form "states" one or more per thread; ROWS: the most values [B, M, H] of a
 # product inside a program in form "rows".
 CONFIGS = (
-    {"BLOCK": 128, "ROWS": 2048, "num_warps": 4},
-    {"BLOCK": 256, "ROWS": 4096, "num_warps": 4},
-    {"BLOCK": 32, "ROWS": 512, "num_warps": 1},
+    {"BLOCK": 128, "ROWS": 512, "num_warps": 4},
+    {"BLOCK": 256, "ROWS": 2048, "num_warps": 4},
+    {"BLOCK": 32, "ROWS": 256, "num_warps": 1},
 )
 PROGRAMS = 2048  # at most this many partial parameter gradients
 RECOMPUTED_STATES = 16  # longer segments of states that were not kept are computed again in chunks
@@ -38,7 +38,7 @@ def launch(form: str, M: int, H: int, U: int, config: dict | None) -> dict:
         "BLOCK_M": block_m,
         "BLOCK_H": block_h,
         "BLOCK_U": block_u,
-        "num_warps": max(config["num_warps"], min(16, product // 1024)),
+        "num_warps": max(config["num_warps"], min(8, product // 256)),
     }
 
 
