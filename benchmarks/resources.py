@@ -215,7 +215,7 @@ def compile_kernel(launch: Launch, arch: int, *, ones: bool = False) -> tuple[by
     signature: dict[str, str] = {}
     attributes: dict[tuple[int, ...], list[list[Any]]] = {}
     for position, argument in enumerate(kernel.arg_names):
-        if ones and argument in scalars:
+        if ones and argument in scalars and argument not in launch.constants:
             constants = {**constants, argument: 1}
         if argument in constants:
             signature[argument] = "constexpr"
