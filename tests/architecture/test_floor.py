@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-AT_LEAST = 850
+AT_LEAST = 2100
 
 
 def whole_suite(config: pytest.Config) -> bool:
