@@ -10,7 +10,6 @@ import torch
 from neurorbit.kernels.numba_common import JIT, LANES, contiguous, run_tasks, total, workers_for
 from neurorbit.kernels.numba_math_common import constant
 from neurorbit.kernels.numba_rows_common import (
-    at,
     data_pointers,
     lanes_in,
     lanes_out,
@@ -21,7 +20,7 @@ from neurorbit.kernels.numba_rows_common import (
 )
 from neurorbit.kernels.rollout_ode.fields import field_named
 from neurorbit.kernels.rollout_ode.numba_field import typed
-from neurorbit.kernels.rollout_ode.numba_steps import advance, retreat, row
+from neurorbit.kernels.rollout_ode.numba_steps import advance, advance_two, retreat, row
 
 GROUPS = 16  # at most this many partial parameter gradients per model
 CHUNK = 16  # kept states and inputs transposed into lanes at a time
@@ -41,10 +40,11 @@ def sizes_of(p):
 
 @numba.njit(**JIT)
 def forward_tasks(first, last, worker, field, address, like):
-    """Each task is one model and one block of lanes: all steps, in chunks whose inputs and kept states fit."""
+    """Each task is one model and one or two blocks of lanes: all steps, in chunks whose inputs and kept states fit."""
     p = pointer_to(address, numba.int64(0))
     B, T, M, P, U, H, kept, every, drive_step, S = sizes_of(p)
-    blocks = (B + LANES - 1) // LANES
+    together = p[17] * LANES  # initial states of a task
+    tasks = (B + together - 1) // together
     tableau, scratch = numbers(p, 10, 0, like), numbers(p, 11, worker * p[12] * LANES, like)
     z, drives, outs, work = row(scratch, p[13]), row(scratch, p[14]), row(scratch, p[15]), row(scratch, p[16])
     chunk = T
@@ -53,20 +53,33 @@ def forward_tasks(first, last, worker, field, address, like):
     elif every > 0:
         chunk = CHUNK * every
     for task in range(first, last):
-        e, b0 = task // blocks, task % blocks * LANES
-        count, sequence = min(LANES, B - b0), e * B + b0
-        out, own = numbers(p, 17, sequence * kept * M, like), numbers(p, 20, e * P, like)
-        lanes_in(z, numbers(p, 19, sequence * M, like), M, count, M)
+        e, begin = task // tasks, task % tasks * together
+        end = min(begin + together, B)
+        blocks = (end - begin + LANES - 1) // LANES
+        own = numbers(p, 21, e * P, like)
+        for i in range(blocks):
+            b0 = begin + i * LANES
+            lanes_in(row(z, i * M), numbers(p, 20, (e * B + b0) * M, like), M, min(LANES, B - b0), M)
         done, left = 0, every
         for t in range(0, T, chunk):
             n = min(chunk, T - t)
             if U > 0:
-                drive = numbers(p, 21, e * drive_step + (b0 * T + t) * U, like)
-                lanes_in(drives, drive, T * U, count, n * U)
-            found, left = advance(field, z, outs, left, every, drives, n, own, tableau, S, work, M, H, U)
-            lanes_out(at(out, done * M), kept * M, outs, count, found * M)
+                for i in range(blocks):
+                    b0 = begin + i * LANES
+                    drive = numbers(p, 22, e * drive_step + (b0 * T + t) * U, like)
+                    lanes_in(row(drives, i * CHUNK * U), drive, T * U, min(LANES, B - b0), n * U)
+            if blocks == 2:
+                found, left = advance_two(field, z, outs, left, every, drives, n, own, tableau, S, CHUNK, M, U)
+            else:
+                found, left = advance(field, z, outs, left, every, drives, n, own, tableau, S, work, M, H, U)
+            for i in range(blocks):
+                b0 = begin + i * LANES
+                out = numbers(p, 18, ((e * B + b0) * kept + done) * M, like)
+                lanes_out(out, kept * M, row(outs, i * CHUNK * M), min(LANES, B - b0), found * M)
             done += found
-        lanes_out(numbers(p, 18, sequence * M, like), M, z, count, M)
+        for i in range(blocks):
+            b0 = begin + i * LANES
+            lanes_out(numbers(p, 19, (e * B + b0) * M, like), M, row(z, i * M), min(LANES, B - b0), M)
 
 
 @numba.njit(**JIT)
@@ -192,8 +205,10 @@ def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1):
     E, B, M = z0.shape
     U, H = sizes[4:6]
     z, z_final = z0.new_empty(E, B, sizes[6], M), z0.new_empty(E, B, M)
-    places = (M, CHUNK * U, CHUNK * M, 8 * (M + H + U))
-    _run(E * -(-B // LANES), forward_tasks, own, sizes, a, places, (), z, z_final, z0, parameters, drive)
+    together = 2 if own.numba_type.form == "states" else 1
+    places = (together * M, together * CHUNK * U, together * CHUNK * M, 8 * (M + H + U))
+    tasks = E * -(-B // (together * LANES))
+    _run(tasks, forward_tasks, own, sizes, a, places, (together,), z, z_final, z0, parameters, drive)
     return (z, z_final), {"z": z}
 
 

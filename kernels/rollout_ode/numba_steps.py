@@ -3,7 +3,7 @@
 import numba
 
 from neurorbit.kernels.numba_common import JIT, LANES, fma
-from neurorbit.kernels.numba_math_common import constant
+from neurorbit.kernels.numba_math_common import INLINE, constant
 from neurorbit.kernels.numba_rows_common import at, load_row, spread_at, store_row
 from neurorbit.kernels.rollout_ode.numba_field import (
     add_tuples,
@@ -23,25 +23,49 @@ from neurorbit.kernels.rollout_ode.numba_field import (
 )
 
 
+@numba.njit(**INLINE)
+def one_step(field, state, numbers, u, p, tableau, S):
+    """The state after one step; p tells the type of the numbers."""
+    k, sum_k = zeros_of(field, "M", p), zeros_of(field, "M", p)
+    for s in range(S):
+        y = fma_tuples(spread_at(tableau, s), k, state)
+        k = with_inputs(field, derivative(field, y, numbers, own_inputs(field, u)), u)
+        sum_k = fma_tuples(spread_at(tableau, S + 1 + s), k, sum_k)
+    return add_tuples(state, sum_k)
+
+
 @numba.njit(**JIT)
 def advance_states(field, z, out, left, every, drives, n, p, tableau, S, work, M, H, U):
     """n steps from z [M rows]; a state goes into out after `left` steps, then after `every`; returns (kept, left)."""
     numbers = splats_at(field, "P", p)
     state, kept = rows_at(field, "M", z, 0), 0
     for i in range(n):
-        u = rows_at(field, "U", drives, i * U)
-        k, sum_k = zeros_of(field, "M", z), zeros_of(field, "M", z)
-        for s in range(S):
-            y = fma_tuples(spread_at(tableau, s), k, state)
-            k = with_inputs(field, derivative(field, y, numbers, own_inputs(field, u)), u)
-            sum_k = fma_tuples(spread_at(tableau, S + 1 + s), k, sum_k)
-        state = add_tuples(state, sum_k)
+        state = one_step(field, state, numbers, rows_at(field, "U", drives, i * U), p, tableau, S)
         left -= 1
         if left == 0:
             store_rows(out, kept * M, state)
             kept += 1
             left = every
     store_rows(z, 0, state)
+    return kept, left
+
+
+@numba.njit(**JIT)
+def advance_pair(field, z, out, left, every, drives, n, p, tableau, S, chunk, M, U):
+    """As advance_states for two blocks at once, which hide each other's latency; the second `chunk` steps behind."""
+    numbers = splats_at(field, "P", p)
+    a, b, kept = rows_at(field, "M", z, 0), rows_at(field, "M", z, M), 0
+    for i in range(n):
+        a = one_step(field, a, numbers, rows_at(field, "U", drives, i * U), p, tableau, S)
+        b = one_step(field, b, numbers, rows_at(field, "U", drives, (chunk + i) * U), p, tableau, S)
+        left -= 1
+        if left == 0:
+            store_rows(out, kept * M, a)
+            store_rows(out, (chunk + kept) * M, b)
+            kept += 1
+            left = every
+    store_rows(z, 0, a)
+    store_rows(z, M, b)
     return kept, left
 
 
@@ -154,9 +178,19 @@ def advance(field, *args):
     """advance_states or advance_rows, by the field's form."""
 
 
+def advance_two(field, z, out, left, every, drives, n, p, tableau, S, chunk, M, U):
+    """advance_pair; a field that works on arrays has its blocks one by one."""
+
+
+@numba.njit(**JIT)
+def no_pair(field, z, out, left, every, drives, n, p, tableau, S, chunk, M, U):
+    return 0, left
+
+
 def retreat(field, *args):
     """retreat_states or retreat_rows, by the field's form."""
 
 
 dispatch(advance, lambda field: advance_states if field.form == "states" else advance_rows)
+dispatch(advance_two, lambda field: advance_pair if field.form == "states" else no_pair)
 dispatch(retreat, lambda field: retreat_states if field.form == "states" else retreat_rows)
