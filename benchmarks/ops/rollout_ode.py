@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.competitors.rollout_ode.jax_scan import Diffrax, JaxScan
+from benchmarks.competitors.rollout_ode.jax_scan import JaxScan
 from benchmarks.competitors.rollout_ode.torch_steps import EAGER, TORCHDIFFEQ
 from benchmarks.torch_phases import single_phase, training_phases
 from benchmarks.workload import OURS, Implementation, Inputs, Prepared, Workload
@@ -116,4 +116,4 @@ class Ours:
 
 def implementations(*, compiling: bool = False) -> tuple[Implementation, ...]:
     """Ours first, then everyone it is measured against."""
-    return Ours(), EAGER, TORCHDIFFEQ, JaxScan(), Diffrax()
+    return Ours(), EAGER, TORCHDIFFEQ, JaxScan()

@@ -1,4 +1,4 @@
-"""JAX: lax.scan of Runge-Kutta steps under jit, gradients by reverse mode; and diffrax where it is installed."""
+"""JAX: lax.scan of Runge-Kutta steps under jit, gradients by reverse mode."""
 
 from __future__ import annotations
 
@@ -101,17 +101,3 @@ class JaxScan:
             return {f"d{name}": back(one)[None] for name, one in zip(("z0", "parameters"), found, strict=True)}
 
         return Prepared(calls, results, jax.block_until_ready)
-
-
-class Diffrax:
-    """Named where absent; its fixed-step solvers run the same scan."""
-
-    name = "diffrax"
-
-    def missing(self, workload: Workload, device: str) -> str | None:
-        return (
-            "diffrax is not installed" if importlib.util.find_spec("diffrax") is None else "JAX lax.scan stands for it"
-        )
-
-    def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
-        raise NotImplementedError("diffrax has no fixed-step program of its own here")
