@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.provenance import ROOT, provenance
+from benchmarks.quality.settings import changed
 from neurorbit.engine.analysis import median_mad, pe_n
 from neurorbit.engine.data import TimeSeries, read_time_series
 from neurorbit.engine.models.plrnn import PRESETS, DataSource, FittedPlrnn, evaluate_runs, fit, load, resume
@@ -49,6 +50,7 @@ def parse(preset: str, runs: int, arguments: list[str] | None) -> argparse.Names
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--steps", type=int, default=PRESETS[preset].steps)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings other than the preset's")
     parser.add_argument("--train", type=Path, default=data / "train.npy")
     parser.add_argument("--test", type=Path, default=data / "test.npy")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -113,7 +115,11 @@ def extended(measures: dict[str, Any], more: Mapping[str, list[float]]) -> dict[
 def train(options: argparse.Namespace, preset: str) -> tuple[list[FittedPlrnn], dict[str, Any]]:
     """The fitted ensembles in the state asked for, and how the training went."""
     config = dataclasses.replace(
-        PRESETS[preset], runs=options.runs, steps=options.steps, seed=options.seed, device=options.device
+        changed(PRESETS[preset], options.set),
+        runs=options.runs,
+        steps=options.steps,
+        seed=options.seed,
+        device=options.device,
     )
     series, start = read_time_series(options.train), time.perf_counter()
     resumed = options.workdir is not None and (options.workdir / "config.json").exists()

@@ -10,6 +10,8 @@ import torch
 
 from benchmarks.quality import lorenz63 as lorenz_quality
 from benchmarks.quality.reconstruction import judged, pe_20_data, run, standardised_points
+from benchmarks.quality.settings import changed
+from neurorbit.engine.models.plrnn import PRESETS
 from neurorbit.engine.simulate import Lorenz63, lorenz63
 
 
@@ -69,3 +71,25 @@ def test_prediction_error_in_units_of_the_data(files, tmp_path):
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(SystemExit, match="no such file: name the data with --train and --test"):
         run("ecg", {}, runs=1, arguments=["--train", str(tmp_path / "no.npy")])
+
+
+def test_settings_other_than_the_presets(files):
+    words = ["--set", "training.observation_noise=0.03", "evaluation.every_epochs=0", "grid.alpha=[0.1, 0.2]"]
+    result = run("ecg", {}, runs=1, arguments=[*files, "--steps", "2", *words])
+    assert result["config"]["training"]["observation_noise"] == 0.03
+    assert result["config"]["grid"]["alpha"] == (0.1, 0.2)
+    assert len(result["runs"]) == 2
+    kept = PRESETS["ecg"].training
+    assert result["config"]["training"]["learning_rate"] == kept.learning_rate
+    assert changed(PRESETS["ecg"], ["model.cell=alrnn"]).model.cell == "alrnn"
+
+
+@pytest.mark.parametrize("text", ["training.noise=1", "training", "steps.no=1", "no=1"])
+def test_an_unknown_setting_is_named(text):
+    with pytest.raises(ValueError, match=f"--set: expected NAME=VALUE with the name of a setting, got '{text}'"):
+        changed(PRESETS["ecg"], [text])
+
+
+def test_a_setting_of_another_type_is_named():
+    with pytest.raises(ValueError, match="config: steps: expected a int"):
+        changed(PRESETS["ecg"], ["steps=many"])
