@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -233,19 +232,23 @@ def test_a_signal_saves_and_the_second_process_is_refused(
     )
 
 
-def small_disk() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+FULL_DISK = """
+import contextlib, io, resource, sys
+from neurorbit.engine.cli.main import main
+words, first = sys.argv[1:], sys.argv[1:]
+first[first.index("--workdir") + 1] += "_before"
+with contextlib.redirect_stderr(io.StringIO()):
+    assert main([*first, "--no-report"]) == 0  # what a fit compiles is stored before the disk is full
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+sys.exit(main(words))
+"""
 
 
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(data: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     words = ["plrnn", "fit", "--data", str(data / "train.npy"), "--workdir", str(workdir), "--steps", "20", *SMALL]
-    environment = {
-        **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", ""),
-    }
-    done = subprocess.run(command(*words), capture_output=True, text=True, preexec_fn=small_disk, env=environment)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, *words], capture_output=True, text=True, env=environment)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and "could not be written (File too large" in done.stderr
     assert not [p for p in workdir.rglob("*") if p.name.endswith(".tmp")]
