@@ -95,7 +95,7 @@ def sorted_raster(
     if not order.size:
         raise ValueError("neurons: expected at least one to show, got none")
     T = recording.n_bins
-    low, high = stretch or busiest_stretch(found, max(4 * W, min(10 * W, 1800)), T)
+    low, high = stretch or busiest_stretch(found, max(4 * W, min(10 * W, 1800)), T, W / 2)
     low, high = max(0, int(low)), min(T, int(high))
     if low >= high:
         raise ValueError(f"stretch: expected a part of the {T} bins, got {low} to {high}")

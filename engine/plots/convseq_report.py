@@ -119,7 +119,11 @@ def detections_table(results: SequenceResults) -> Table:
         if name != found.significance
     ]
     tried = {found.significance, *(found.other_counts or {})}
-    rows += [[name, None, "not run", meaning] for name, meaning in _MEANINGS.items() if name not in tried]
+    rows += [
+        [name, None, "not run (see detection.compare)", meaning]
+        for name, meaning in _MEANINGS.items()
+        if name not in tried
+    ]
     return ["significance", "detections", "", "threshold from"], rows
 
 
@@ -198,7 +202,11 @@ def _detections_text(results: SequenceResults) -> str:
     found = results.detections
     heights = one_row("height_sd", found.height_sd)
     middle = f" Median height {number_text(float(np.median(heights)))} sd of the null." if heights.size else ""
-    return f"Local maxima above the threshold, at least {found.width} bins apart{_level(found)}.{middle}"
+    p = _of(found, "p_any")
+    any_at_all = (
+        "" if p is None else f" A recording without any sequence reaches the highest value with p = {number_text(p)}."
+    )
+    return f"Local maxima above the threshold, at least {found.width} bins apart{_level(found)}.{middle}{any_at_all}"
 
 
 def _level(found: DetectionsLike) -> str:

@@ -21,6 +21,7 @@ from neurorbit.engine.plots.style import FAINT, TRUE, legend_above, plain_ticks,
 
 MAX_FILTERS = 6
 COLUMNS_WHOLE, COLUMNS_ZOOM = 900, 1500
+EDGE = 0.03  # of the part's length: so far from its edges lie the peaks it was chosen for
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def sequence_responses(
     which = np.zeros(len(found)) if sequence is None else one_row("sequence", sequence)
     if which.shape != found.shape:
         raise ValueError(f"sequence: expected [D={len(found)}] as in times, got {list(which.shape)}")
-    low, high = zoom or busiest_stretch(found - shift, max(200, min(T / 5, 2500)), T)
+    part_length = max(200, min(T / 5, 2500))
+    low, high = zoom or busiest_stretch(found - shift, part_length, T, EDGE * part_length)
     if not low < high:
         raise ValueError(f"zoom: expected a first bin before the last, got {low:g} and {high:g}")
     n_drawn = min(K, MAX_FILTERS)

@@ -36,13 +36,16 @@ def fewer_columns(x: Array, most: int) -> Array:
     return fewer_rows(x.T, most).T
 
 
-def busiest_stretch(times: Array, length: float, n_bins: int) -> tuple[int, int]:
-    """First and last bin of the stretch of `length` bins that holds the most times, which lie in its middle."""
+def busiest_stretch(times: Array, length: float, n_bins: int, margin: float = 0) -> tuple[int, int]:
+    """First and last bin of the stretch of `length` bins that holds the most times, which lie in its middle.
+
+    margin: bins around a time that the stretch has to hold as well, for the time to count.
+    """
     length = int(min(n_bins, max(1, round(length))))
     times = np.sort(times)
     if not times.size:
         return 0, length
-    held = np.searchsorted(times, times + length, side="left") - np.arange(len(times))
+    held = np.searchsorted(times, times + max(1.0, length - 2 * margin), side="left") - np.arange(len(times))
     first = int(np.argmax(held))
     middle = (times[first] + times[first + held[first] - 1]) / 2
     start = int(np.clip(round(middle - length / 2), 0, n_bins - length))

@@ -104,7 +104,8 @@ class DetectionConfig:
     significance: Significance | None = None
     """crossfit: each block of time is searched with templates made without it; surrogate: the optimisation is rerun on
     recordings with shuffled intervals; random: the published threshold, which is not calibrated. When not given,
-    crossfit for spikes and surrogate for real-valued activity."""
+    crossfit for spikes and surrogate for real-valued activity. In another recording than that of the fit, crossfit and
+    surrogate compare with shuffles of that recording."""
     level: float = 0.05
     """Chance of any false detection in the recording (above 0, below 1)."""
     folds: int = 5
@@ -136,9 +137,13 @@ class AdamConfig(LoopConfig):
     """Adam and bookkeeping. The learning rate stays as it is unless it is given a final value."""
 
     learning_rate: float = 0.1
+    """Learning rate at the first step (> 0)."""
     learning_rate_final: float = 0.0
+    """Learning rate at the last step (0: as at the first); between the two it decays exponentially."""
     log_every: int = 100
     checkpoint_every: int = 1000
+    batches_per_epoch: int = 50
+    """Training steps between two changes of a learning rate that decays (>= 1)."""
 
 
 @dataclass(frozen=True)

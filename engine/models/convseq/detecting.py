@@ -134,7 +134,7 @@ class _Search:
         self.settings = fitted.config
         self.device = find_device(fitted.config.device)
         self.window = Window(fitted.config.width, fitted.config.padding, recording.bin_s)
-        self.respond = responder(recording, self.window.padding, self.device, fitted.config.backend)
+        self.respond = self._responder(recording)
         self.filters = fitted.w()[run : run + 1].to(self.device)  # [1, K, N, W]
         with torch.no_grad():
             self.response = self.respond(self.filters)  # [1, K, T']
@@ -149,20 +149,32 @@ class _Search:
         return sequence_shifts(self.recording, bins, self.window)
 
     def surrogate(self) -> tuple[Detections, list[int]]:
-        """The same optimisation on shuffled recordings; and the shifts of the sequences."""
-        base = self.trained_on or self.recording
-        if not isinstance(base, SpikeEvents | DenseRecording):
-            raise ValueError("significance: surrogate needs the recording of the fit in memory, not in blocks")
+        """Against the same optimisation on shuffled recordings; and the shifts of the sequences.
+
+        In a recording that the filters have not seen, against their own responses to its shuffles.
+        """
+        assert isinstance(self.recording, SpikeEvents | DenseRecording)
         generator = np.random.default_rng((self.member.seed, _SHUFFLE_STREAM))
-        copies = [base.shuffled(generator) for _ in range(self.config.surrogates)]
-        members = [dataclasses.replace(self.member, run=s, seed=self.member.seed + s) for s in range(len(copies))]
-        respond = responder(copies, self.window.padding, self.device, self.settings.backend)
-        found = self._train("surrogate", members, respond).fitted
-        with torch.no_grad():
-            o = respond(found.w().to(self.device)).cpu().numpy()
+        copies = (self.recording.shuffled(generator) for _ in range(self.config.surrogates))
+        if self.trained_on is None:
+            o = self._retrained(list(copies))
+        else:
+            with torch.no_grad():
+                o = np.concatenate([self._responder(one)(self.filters).cpu().numpy() for one in copies])
         threshold = upper(np.sort(o.max((1, 2))), self.config.level)
         shifts = self.shifts(threshold)
         return by_surrogates(self.o, o, shifts, self.window, level=self.config.level), shifts
+
+    def _retrained(self, copies: list[SpikeEvents | DenseRecording]) -> np.ndarray:
+        """Responses [S, K, T'] of the run's optimisation repeated on S other recordings."""
+        members = [dataclasses.replace(self.member, run=s, seed=self.member.seed + s) for s in range(len(copies))]
+        respond = self._responder(copies)
+        trained = self._train("surrogate", members, respond).fitted
+        with torch.no_grad():
+            return respond(trained.w().to(self.device)).cpu().numpy()
+
+    def _responder(self, recordings: Recording | list[SpikeEvents | DenseRecording]) -> Responder:
+        return responder(recordings, self.window.padding, self.device, self.settings.backend)
 
     def crossfit(self) -> tuple[Detections, np.ndarray]:
         """Templates of each fold in its own block; and the templates of the whole recording [K, N, W]."""
@@ -173,7 +185,7 @@ class _Search:
             if not isinstance(self.trained_on, SpikeEvents):
                 raise ValueError("significance: crossfit needs the recording of the fit in memory as events")
             edges = np.array([0, n])
-            respond = responder(self.trained_on, window.padding, self.device, self.settings.backend)
+            respond = self._responder(self.trained_on)
             with torch.no_grad():
                 whole = refine(self.trained_on, respond, respond(self.filters), window.width, window.padding)[0]
             folds = [whole]

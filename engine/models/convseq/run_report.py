@@ -6,14 +6,17 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neurorbit.engine.analysis.sequence_scores import SequenceScore, score_detections
 from neurorbit.engine.data.planted_truth import PlantedTruth, find_truth
-from neurorbit.engine.models.convseq.detecting import DetectionConfig, Found, detect
+from neurorbit.engine.models.convseq.config import ConvseqConfig, DetectionConfig
+from neurorbit.engine.models.convseq.detecting import Found, detect
 from neurorbit.engine.models.convseq.fitted import load, read_config
 from neurorbit.engine.models.convseq.fitting import same_recording
+from neurorbit.engine.models.convseq.members import Member
 from neurorbit.engine.models.convseq.null import cache_folder
 from neurorbit.engine.models.convseq.responses import Recording
 from neurorbit.engine.models.convseq.tables import write_detections, write_neurons
@@ -90,7 +93,7 @@ def write_run_report(
         position_unit=position_unit,
         metrics=_metrics(folder.path),
         run=found.run,
-        settings=to_dict(config) | {"detection": to_dict(detection) | {"significance": found.detections.significance}},
+        settings=_settings(config, detection, fitted.members[found.run], found),
     )
     return SequenceReport(found, score, write_sequence_report(folder.path, results, title=title, intro=intro))
 
@@ -101,6 +104,15 @@ def score_found(found: Found, truth: PlantedTruth) -> SequenceScore:
     return score_detections(
         d.time_bin, truth.times, tolerance=d.width / 4, filters=d.sequence, sequences=truth.sequence
     )
+
+
+def _settings(config: ConvseqConfig, detection: DetectionConfig, member: Member, found: Found) -> dict[str, Any]:
+    """All settings, as this run had them where the config leaves them open or has several values."""
+    values = to_dict(config)
+    values["model"]["padding"] = config.padding
+    values["loss"] |= member.factors
+    values["training"]["learning_rate"] = member.learning_rate
+    return values | {"detection": to_dict(detection) | {"significance": found.detections.significance}}
 
 
 def _numbered(sequence: np.ndarray, score: SequenceScore, n_filters: int) -> np.ndarray:

@@ -41,14 +41,13 @@ def write_detections(path: str | os.PathLike[str], found: Found) -> Path:
 
 
 def write_neurons(path: str | os.PathLike[str], found: Found) -> Path:
-    """One row per neuron and sequence, by lag; takes_part: 1 when significant at a false discovery rate of 5 %, and
-    these neurons are ranked from 0, the others have no rank."""
+    """One row per neuron and sequence: those that take part (significant at a false discovery rate of 5 %) by lag,
+    ranked from 0, then the others by lag, without a rank."""
     rows: list[list[Any]] = []
     for k, p in enumerate(found.participation):
         part = p.significant()
-        rank = np.cumsum(part) - 1
-        for i in range(len(p.neuron)):
-            own = int(rank[i]) if part[i] else ""
+        for rank, i in enumerate(np.argsort(~part, kind="stable")):
+            own = rank if part[i] else ""
             rows.append([found.run, k, p.neuron[i], own, p.lag_bins[i], p.share[i], p.p_value[i], int(part[i])])
     return _write(path, NEURON_COLUMNS, rows)
 

@@ -73,6 +73,7 @@ def test_a_fit_leaves_tables_figures_and_a_report(
     assert len(list((run / "figures").glob("*.png"))) >= 6
     report = (run / "report.html").read_text()
     assert "crossfit" in report and "random" in report and "not calibrated" in report
+    assert "<td>model.padding</td><td>20</td>" in report and "<td>loss.total_variation</td><td>8</td>" in report
     record = json.loads((run / "config.json").read_text())
     assert record["system"] == "convseq" and record["data"]["n_neurons"] == 30
     assert len(list((tmp_path / "cache").glob("null_*.json"))) == 1

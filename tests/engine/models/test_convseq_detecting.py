@@ -138,6 +138,17 @@ def test_another_recording_of_the_same_neurons(fitted: FittedConvseq, planted: P
                .detections) <= (0 if significance != "random" else 3)  # fmt: skip
 
 
+@pytest.mark.parametrize("significance", ["crossfit", "surrogate"])
+def test_another_recording_with_more_spikes_is_judged_by_its_own_chance(
+    fitted: FittedConvseq, planted: Planted, significance: Any
+) -> None:
+    """Four times as many spikes and nothing planted: higher responses, no detections."""
+    other = plant(rate_hz=2.0, n_bins=3000).events.shuffled(np.random.default_rng(1))
+    assert other.n_spikes / other.n_bins > 4 * planted.events.n_spikes / planted.events.n_bins
+    search = dataclasses.replace(SEARCH, significance=significance)
+    assert len(detect(fitted, other, search, trained_on=planted.events).detections) == 0
+
+
 def test_a_recording_in_blocks_has_the_published_significance_only(
     planted: Planted, fitted: FittedConvseq, tmp_path: Path
 ) -> None:

@@ -192,8 +192,16 @@ def test_the_score_has_both_metrics_and_units():
 
 def test_detections_are_listed_for_each_significance_and_the_one_used_is_first():
     _, rows = detections_table(make())
-    assert [row[:3] for row in rows] == [["surrogate", 3, "used"], ["random", 17, ""], ["crossfit", None, "not run"]]
+    expected = [["surrogate", 3, "used"], ["random", 17, ""], ["crossfit", None, "not run (see detection.compare)"]]
+    assert [row[:3] for row in rows] == expected
     assert "not calibrated" in rows[1][3]
+
+
+def test_the_chance_of_the_highest_value_is_told():
+    r = full(1)
+    r.detections.p_any = 0.25
+    (section,) = (s for s in sequence_sections(r, {}) if s.heading == "Detections")
+    assert "reaches the highest value with p = 0.25." in section.text
 
 
 def test_the_neurons_with_the_smallest_p_values_are_listed_by_lag(monkeypatch):

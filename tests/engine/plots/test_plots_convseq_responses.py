@@ -51,6 +51,12 @@ def test_the_busiest_stretch_holds_the_most_times_in_its_middle():
     assert busiest_stretch(np.zeros(0), 100, 50) == (0, 50)
 
 
+def test_the_busiest_stretch_holds_whole_windows():
+    times = np.array([50.0, 150, 250, 349])
+    assert busiest_stretch(times, 300, 400) == (50, 350)  # cuts windows at both ends
+    assert busiest_stretch(times, 300, 400, margin=15) == (0, 300)
+
+
 @pytest.mark.parametrize(
     ("n_bins", "bin_s", "unit", "scale"),
     [
