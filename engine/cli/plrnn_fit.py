@@ -25,7 +25,7 @@ class FitCommand:
     key: str | None = None
     """Name of the data inside the file."""
     inputs_key: str | None = None
-    """Name of the external inputs [T, U] inside the file."""
+    """Name of the external inputs [T, U] inside the file; they are not standardised, scale them to about 1."""
     transpose: bool = False
     """The arrays in the file are [N, T]."""
     validation: str | None = None

@@ -12,7 +12,8 @@ from neurorbit.engine.cli.parsing import parse
 
 @dataclass(frozen=True)
 class SimulateCommand:
-    """Write an orbit of a system with a known answer (networks: simulate ring, torus or headdirection)."""
+    """Write an orbit of a system with a known answer. Networks and spikes are commands of their own: simulate ring,
+    torus, headdirection, decision, flipflop, ou."""
 
     system: Annotated[Literal["lorenz63", "lorenz96", "rossler", "bursting"], tyro.conf.Positional]
     """The system."""

@@ -26,13 +26,22 @@ def print_measures(found: Mapping[str, Any], truth: Mapping[str, Any] | None = N
     table.add_row("MAD", *(_text(found["mad"][n]) for n in names), end_section=truth is None)
     if truth:
         table.add_row("truth", *(_text(truth.get(n)) for n in names), end_section=True)
+    groups = found.get("by_settings", ())
+    for k, group in enumerate(groups):
+        cells = (f"{_text(group['median'][n])} ± {_text(group['mad'][n])}" for n in names)
+        table.add_row(
+            f"{group['runs']} run{'s' * (group['runs'] > 1)}{_settings(group)}",
+            *cells,
+            end_section=k + 1 == len(groups),
+        )
     for run in found["runs"][:SHOWN]:
-        settings = "".join(f" {n} {v:g}" for n, v in run.get("settings", {}).items())
-        table.add_row(f"run {run['run']}{settings}", *(_text(run[n]) for n in names))
+        table.add_row(f"run {run['run']}{_settings(run)}", *(_text(run[n]) for n in names))
     console = Console()
     console.print(table)
     if len(found["runs"]) > SHOWN:
         console.print(f"the first {SHOWN} of {len(found['runs'])} runs; --json prints all")
+    if "dropped_rows" in found:
+        console.print(f"{found['dropped_rows']} rows with a missing value are left out of d_stsp and d_h")
     console.print("; ".join(f"{n}: {v}" for n, v in found["variants"].items()), style="dim", highlight=False)
 
 
@@ -60,6 +69,10 @@ def print_score(score: SequenceScore, found: Detections, title: str | None = Non
     for name, count in found.other_counts.items():
         table.add_row(name, str(score.n_true), str(count), *["-"] * 5)
     Console().print(table)
+
+
+def _settings(of: Mapping[str, Any]) -> str:
+    return "".join(f" {n} {v:g}" for n, v in of.get("settings", {}).items())
 
 
 def _text(value: float | None) -> str:

@@ -11,6 +11,7 @@ Values = np.ndarray[Any, np.dtype[Any]] | torch.Tensor | Sequence[Any]
 
 # A run that leaves the true data's box by this many of its widths counts as diverged.
 DIVERGED_WIDTHS = 20.0
+_LABELS = ("run", "seed", "settings")  # of a row of measures: they name the run
 
 
 def as_array(name: str, value: Values, dims: str) -> Array:
@@ -102,7 +103,7 @@ def number(value: Any) -> float:
 
 
 def measure_columns(measures: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, Array]:
-    """Measures as {name: values [E]}, from one dict per run or from {name: values}; lists and words are left out."""
+    """Measures as {name: values [E]}, from one dict per run or from {name: values}; only numbers that measure."""
     if isinstance(measures, Mapping):
         columns = {}
         for name, values in measures.items():
@@ -117,7 +118,7 @@ def measure_columns(measures: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -
     if not all(isinstance(row, Mapping) for row in rows):
         raise TypeError("measures: expected one dict per run, such as {'d_stsp': 0.2, 'd_h': 0.08}")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    scalar = [name for name in names if name != "run" and not any(_is_list(row.get(name)) for row in rows)]
+    scalar = [name for name in names if name not in _LABELS and not any(_is_list(row.get(name)) for row in rows)]
     columns = {name: np.array([number(row.get(name)) for row in rows]) for name in scalar}
     words = [name for name, values in columns.items() if any(isinstance(row.get(name), str) for row in rows)]
     return {name: values for name, values in columns.items() if name not in words}

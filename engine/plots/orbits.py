@@ -64,6 +64,7 @@ def attractors(
         axes: Any = figure.add_subplot(1, 2, i + 1, **keyword)
         points = cut_outside(thin(points, MAX_POINTS, float(np.linalg.norm(high - low))), low, high)
         axes.plot(*points.T, color=colour, linewidth=0.5, alpha=0.85)
+        _mark_rest(axes, points, colour, float(np.linalg.norm(high - low)))
         axes.set_title(text, color=colour, loc="center")
         if not np.isfinite(points).all(axis=1).any():
             figure.text(0.25 + 0.5 * i, 0.5, "no finite point to draw", ha="center", color="#555555")
@@ -100,11 +101,9 @@ def attractor_gallery(
         points = cut_outside(thin(points, MAX_POINTS // 2, diagonal), low, high)
         colour = TRUE if i == 0 else GENERATED if stops[i - 1] < 0 else FAINT
         axes.plot(*points.T, color=colour, linewidth=0.35, alpha=0.85)
-        seen = points[np.isfinite(points).all(axis=1)]
-        if not len(seen):
+        if not np.isfinite(points).all(axis=1).any():
             note(axes, "no point inside")
-        elif np.linalg.norm(np.ptp(seen[len(seen) // 2 :], axis=0)) < 0.01 * diagonal:
-            axes.plot(*seen[-1], "o", color=colour, markersize=4)  # it came to rest
+        _mark_rest(axes, points, colour, diagonal)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color="#CCCCCC")
         text = "true" if i == 0 else f"run {i - 1}"
@@ -180,6 +179,13 @@ def _checked_run(run: int | None, n_models: int) -> int:
 
 def _apply(coordinates: Coordinates, x: Array) -> Array:
     return coordinates.apply(x) if len(x) > 1 else np.full((1, coordinates.n_dims), np.nan)
+
+
+def _mark_rest(axes: Any, points: Array, colour: str, diagonal: float) -> None:
+    """A dot where an orbit came to rest, which as a line is not seen."""
+    seen = points[np.isfinite(points).all(axis=1)]
+    if len(seen) and np.linalg.norm(np.ptp(seen[len(seen) // 2 :], axis=0)) < 0.01 * diagonal:
+        axes.plot(*seen[-1:].T, "o", color=colour, markersize=4)
 
 
 def _frame(axes: Any, coordinates: Coordinates, low: Array, high: Array) -> None:

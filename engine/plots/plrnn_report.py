@@ -149,11 +149,17 @@ def measures_table(
         known = [number((given or {}).get(name)) for name in columns]
         if np.isfinite(known).any():
             rows.append([word, *known])
-    rows += [
-        [f"run {e}", *(float(values[e]) for values in columns.values())]
-        for e in range(len(next(iter(columns.values()))))
-    ]
+    labels = _run_labels(measures, len(next(iter(columns.values()))))
+    rows += [[label, *(float(values[e]) for values in columns.values())] for e, label in enumerate(labels)]
     return ["", *map(measure_words, columns)], rows
+
+
+def _run_labels(measures: Measures, n_models: int) -> list[str]:
+    """run 0, run 1, ...; in a grid with the settings of each."""
+    if isinstance(measures, Mapping):
+        return [f"run {e}" for e in range(n_models)]
+    return [" ".join([f"run {e}", *(f"{n} {v:g}" for n, v in (row.get("settings") or {}).items())])
+            for e, row in enumerate(measures)]  # fmt: skip
 
 
 _SECTIONS = (

@@ -43,6 +43,26 @@ def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
     return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()})
 
 
+def digested_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """The same with a digest of itself in its header, for a file that stands alone."""
+    plain = tensor_bytes(tensors)
+    metadata = {"sha256": hashlib.sha256(plain).hexdigest()}
+    return safetensors.torch.save(safetensors.torch.load(plain), metadata)
+
+
+def load_digested(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `digested_bytes`; ValueError when it was cut or edited."""
+    content = path.read_bytes()
+    try:
+        tensors = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: was cut or edited ({error})") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    if header.get("__metadata__", {}).get("sha256") != hashlib.sha256(tensor_bytes(tensors)).hexdigest():
+        raise ValueError(f"{path}: does not match its digest: it was cut or edited")
+    return tensors
+
+
 def checkpoint_files(folder: Path) -> list[Path]:
     """The JSON files of the checkpoints, newest first."""
     return sorted(folder.glob("step_*.json"), reverse=True)

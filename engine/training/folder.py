@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import neurorbit
-from neurorbit.engine.training.checkpoint import Checkpoint, load_newest, save_checkpoint, tensor_bytes
+from neurorbit.engine.training.checkpoint import Checkpoint, digested_bytes, load_newest, save_checkpoint
 from neurorbit.engine.training.lock import FolderLock
 from neurorbit.engine.whole_files import read_json, write_atomically, write_json
 
@@ -100,7 +100,7 @@ class RunFolder:
 
     def save_best(self, tensors: dict[str, Tensor]) -> None:
         """Write best.safetensors."""
-        write_atomically(self.path / "best.safetensors", tensor_bytes(tensors))
+        write_atomically(self.path / "best.safetensors", digested_bytes(tensors))
 
 
 def versions() -> dict[str, str]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from neurorbit.engine.analysis import evaluate, median_mad
 from neurorbit.engine.data import Standardiser, TimeSeries
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
-from neurorbit.engine.models.plrnn.members import Member, members
+from neurorbit.engine.models.plrnn.members import SHAPE_SETTINGS, Member, members
 from neurorbit.engine.models.plrnn.model import Plrnn
+from neurorbit.engine.training.checkpoint import load_digested
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.settings import from_dict
 
@@ -73,6 +73,9 @@ class FittedPlrnn:
         check_same_variables(self, series)
         device = self.model.A.device
         x = series.longest()
+        n_ahead = options.get("n_ahead", 20)
+        if len(x) <= n_ahead:
+            raise ValueError(f"data: expected more than {n_ahead} rows for pe_{n_ahead}, got {len(x)}")
         at = next(i for i, v in enumerate(series.values) if v is x)
         u = None if series.inputs is None else series.inputs[at].to(device)
         options.setdefault("generator", torch.Generator().manual_seed(0))
@@ -95,35 +98,53 @@ def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: An
     """Measures of every run with their median and median absolute deviation, as plain values that json can write.
 
     {"runs": [{"run", "seed", "d_stsp", "d_h", "pe_20", "lyapunov_max", "lyapunov", ...}], "median", "mad", "variants"};
-    None stands for a value that is not finite. Runs of a grid carry their "settings".
+    None stands for a value that is not finite. Runs of a grid carry their "settings", and "by_settings" holds median
+    and MAD for each of them. "dropped_rows" counts rows with a NaN, which d_stsp and d_h leave out, if there are any.
     """
     runs: list[dict[str, Any]] = []
-    scalars: dict[str, list[float]] = {}
-    variants: dict[str, str] = {}
+    names: list[str] = []
+    result: dict[str, Any] = {}
+    varied = _varied_shapes(fits)
     for fitted in fits:
         found = fitted.measures(series, **options)
-        variants = found["variants"]
+        result = {"variants": found["variants"]}
+        if found["dropped_rows"]:
+            result["dropped_rows"] = found["dropped_rows"]
         tensors = {n: v.double().cpu() for n, v in found.items() if isinstance(v, Tensor)}
+        names = [n for n, v in tensors.items() if v.ndim == 1]
         for e, member in enumerate(fitted.members):
             run: dict[str, Any] = {"run": len(runs), "seed": member.seed}
-            settings = {n: member.settings[n] for n in member.varied}
-            if len(fits) > 1:
-                settings["latent_dim"] = fitted.config.model.latent_dim
-                settings["hidden_dim"] = fitted.config.model.hidden_dim
-                settings["sequence_length"] = fitted.config.training.sequence_length
+            settings = {n: member.settings[n] for n in member.varied} | {n: _shape(fitted)[n] for n in varied}
             if settings:
                 run["settings"] = settings
             runs.append(run | {n: _plain(v[e].tolist()) for n, v in tensors.items()})
-        for name, values in tensors.items():
-            if values.ndim == 1:
-                scalars.setdefault(name, []).extend(values.tolist())
-    medians = {n: median_mad(torch.tensor(v, dtype=torch.float64)) for n, v in scalars.items()}
+    groups: list[list[dict[str, Any]]] = []
+    for run in runs:
+        same = next((g for g in groups if g[0].get("settings") == run.get("settings")), None)
+        groups.append([run]) if same is None else same.append(run)
+    if len(groups) > 1:
+        result["by_settings"] = [{"settings": g[0]["settings"], "runs": len(g), **_centre(g, names)} for g in groups]
+    return {"runs": runs, **_centre(runs, names), **result}
+
+
+def _centre(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Median and median absolute deviation of the runs' finite values."""
+    nan = math.nan
+    found = {n: median_mad([nan if r[n] is None else r[n] for r in runs]) for n in names}
     return {
-        "runs": runs,
-        "median": {n: _plain(float(m.median)) for n, m in medians.items()},
-        "mad": {n: _plain(float(m.mad)) for n, m in medians.items()},
-        "variants": variants,
+        "median": {n: _plain(float(m.median)) for n, m in found.items()},
+        "mad": {n: _plain(float(m.mad)) for n, m in found.items()},
     }
+
+
+def _shape(fitted: FittedPlrnn) -> dict[str, int]:
+    model, training = fitted.config.model, fitted.config.training
+    return dict(zip(SHAPE_SETTINGS, (model.latent_dim, model.hidden_dim, training.sequence_length), strict=True))
+
+
+def _varied_shapes(fits: Sequence[FittedPlrnn]) -> list[str]:
+    """The settings of shape that are not the same in all fits."""
+    return [n for n in SHAPE_SETTINGS if len({_shape(f)[n] for f in fits}) > 1]
 
 
 def generate_runs(
@@ -201,11 +222,11 @@ def _load_one(folder: RunFolder, state: str, device: str) -> FittedPlrnn:
 
 def _read_best(path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(path.read_bytes())
+        return load_digested(path)
     except FileNotFoundError:
         raise ValueError(f"{path.parent}: holds no fitted state yet: let the fit run longer, or resume it") from None
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: was cut or edited ({error}): resume the fit, which writes it again") from None
+    except ValueError as error:
+        raise ValueError(f"{error}: resume the fit, which writes it again") from None
 
 
 def build(

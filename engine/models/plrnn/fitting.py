@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from neurorbit.engine.analysis import estimate_forcing_interval
 from neurorbit.engine.data import Standardiser, TimeSeries, read_time_series
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
@@ -18,8 +20,10 @@ from neurorbit.engine.models.plrnn.objective import PlrnnObjective
 from neurorbit.engine.training.device import find_device
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.loop import Outcome, Status, Trainer
-from neurorbit.engine.training.progress import Reporter
+from neurorbit.engine.training.progress import LoggingReporter, Reporter
 from neurorbit.engine.training.settings import to_dict
+
+LARGE_INPUT = 20.0  # beyond it the first, unscaled steps of RAdam throw a run away
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def fit(
     config = _resolved(config, series)
     prepared = _Prepared(config, series, validation)
     trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes]  # finds what is wrong, early
+    _note_large_inputs(series, reporter)
     if workdir is None:
         return _run(trainers, prepared)
     del trainers
@@ -187,6 +192,19 @@ def _resolved(config: PlrnnConfig, series: TimeSeries) -> PlrnnConfig:
     forcing = dataclasses.replace(config.forcing, interval=config.forcing.interval or tau)
     grid = dataclasses.replace(config.grid, interval=tuple(i or tau for i in config.grid.interval))
     return dataclasses.replace(config, forcing=forcing, grid=grid)
+
+
+def _note_large_inputs(series: TimeSeries, reporter: Reporter | None) -> None:
+    """Unlike the observations, inputs are not standardised; the model is made for values of about 1."""
+    if series.inputs is None:
+        return
+    largest = torch.stack([u.abs().amax(0) for u in series.inputs]).amax(0)
+    worst = int(largest.argmax())
+    if largest[worst] > LARGE_INPUT:
+        (reporter or LoggingReporter()).note(
+            f"inputs: variable {worst} reaches {float(largest[worst]):.3g}; inputs enter the model as they are: if the "
+            "runs diverge, scale them to about 1"
+        )
 
 
 def _fingerprint(series: TimeSeries) -> str:

@@ -42,15 +42,26 @@ def write_run_reports(
     """
     root = RunFolder(workdir)
     _, record = read_config(root)
+    measured_on = "test data"
     if series is None:
         origin = record.get("validation") or record["data"]
+        measured_on = "the validation data" if record.get("validation") else "the training data themselves"
         if origin["path"] is None:
             raise ValueError("series: the fit was given arrays, not a file: give the data for the report")
         series = DataSource.of(origin).read()
     fits = load(workdir)
     folders = [root.path] if len(fits) == 1 else [root.path / f"shape_{k}" for k in range(len(fits))]
     return [
-        _write(folder, fitted, series, measures, truth, with_fixed_points, title, intro)
+        _write(
+            folder,
+            fitted,
+            series,
+            measures,
+            truth,
+            with_fixed_points,
+            title,
+            intro or _intro(fitted, record, measured_on),
+        )
         for folder, fitted in zip(folders, fits, strict=True)
     ]
 
@@ -90,6 +101,21 @@ def _write(
         dt=fitted.config.evaluation.dt,
         title=title,
         intro=intro,
+    )
+
+
+def _intro(fitted: FittedPlrnn, record: Mapping[str, Any], measured_on: str) -> str:
+    """What was fitted to what, and on which data it was measured."""
+    c, m = fitted.config, fitted.config.model
+    path = record["data"]["path"]
+    source = "arrays" if path is None else Path(path).name
+    hidden = f", H {m.hidden_dim}" if m.cell.startswith("shallow") else ""
+    n = len(fitted.members)
+    lowest = "d_stsp" if c.evaluation.every_epochs else "loss"
+    return (
+        f"{n} {'model' if n == 1 else 'models'} ({m.cell}, M {m.latent_dim}{hidden}, observation {m.observation}), "
+        f"trained for {c.steps} steps on {source} (N {fitted.model.n_observed}, U {fitted.model.n_inputs}), each in "
+        f"the state with the lowest {lowest} during training; measured on {measured_on} (its last {ROWS} rows at most)."
     )
 
 

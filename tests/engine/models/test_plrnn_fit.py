@@ -208,7 +208,7 @@ def test_settings_that_change_shapes_get_a_folder_each(tmp_path: Path) -> None:
     assert [f.model.W1.shape for f in fits] == [(4, 3, 4)] * 2 + [(4, 3, 6)] * 2
     report = evaluate_runs(fits, SERIES, measures=("pe",))
     assert len(report["runs"]) == 16
-    assert report["runs"][13]["settings"] == {"alpha": 0.1, "latent_dim": 3, "hidden_dim": 6, "sequence_length": 7}
+    assert report["runs"][13]["settings"] == {"alpha": 0.1, "hidden_dim": 6, "sequence_length": 7}
     assert generate_runs(fits, 5, run="all").shape == (16, 5, 3)
     assert resume(tmp_path, series=SERIES).status == "finished"
 
@@ -317,13 +317,50 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
         resume(tmp_path)
 
 
+def test_test_data_shorter_than_the_prediction_are_refused(tmp_path: Path) -> None:
+    [fitted] = fit(config(steps=4), SERIES).fitted
+    with pytest.raises(ValueError, match="data: expected more than 20 rows for pe_20, got 20"):
+        evaluate_runs([fitted], TimeSeries.from_arrays(LORENZ[:20]))
+
+
+def test_rows_with_gaps_are_counted() -> None:
+    [fitted] = fit(config(steps=4), SERIES).fitted
+    x = LORENZ[:300].copy()
+    assert "dropped_rows" not in evaluate_runs([fitted], TimeSeries.from_arrays(x))
+    x[5:12, 1] = np.nan
+    assert evaluate_runs([fitted], TimeSeries.from_arrays(x))["dropped_rows"] == 7
+
+
+def test_a_grid_has_a_median_for_each_of_its_settings() -> None:
+    grid = GridConfig(alpha=(0.1, 0.4), hidden_dim=(4, 5))
+    fits = fit(config(steps=4, runs=3, grid=grid), SERIES).fitted
+    found = evaluate_runs(fits, TimeSeries.from_arrays(LORENZ[:300]), lyapunov_steps=50)
+    settings = [g["settings"] for g in found["by_settings"]]
+    assert settings == [{"alpha": a, "hidden_dim": h} for h in (4, 5) for a in (0.1, 0.4)]
+    for k, group in enumerate(found["by_settings"]):
+        values = [r["pe_20"] for r in found["runs"][3 * k : 3 * k + 3]]
+        assert group["runs"] == 3 and group["median"]["pe_20"] == np.median(values)
+        assert group["mad"]["pe_20"] == pytest.approx(np.median(np.abs(values - np.median(values))))
+
+
+def test_large_inputs_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    u = np.stack([np.linspace(-1, 1, len(LORENZ)), np.linspace(0, 50, len(LORENZ))], 1)
+    fit(config(steps=2), TimeSeries.from_arrays(LORENZ, u / 50))
+    assert caplog.messages == []
+    fit(config(steps=2), TimeSeries.from_arrays(LORENZ, u))
+    assert [m for m in caplog.messages if m.startswith("inputs: variable 1 reaches 50; inputs enter the model as they")]
+
+
 def test_damaged_folders_are_named(tmp_path: Path) -> None:
     fit(config(steps=12), SERIES, tmp_path)
     best = tmp_path / "best.safetensors"
     content = best.read_bytes()
-    best.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"best\.safetensors: was cut or edited"):
-        load(tmp_path)
+    for damaged in (content[: len(content) // 2], content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]):
+        best.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"best\.safetensors: .*was cut or edited.*: resume the fit"):
+            load(tmp_path)
+        resume(tmp_path, series=SERIES)
+        assert best.read_bytes() == content
     settings = json.loads((tmp_path / "config.json").read_text())
     settings["config"]["model"]["hidden_dim"] = 9
     (tmp_path / "config.json").write_text(json.dumps(settings))

@@ -90,6 +90,12 @@ def test_a_run_that_comes_to_rest_is_seen():
     marks = [[line for line in axes.get_lines() if line.get_marker() == "o"] for axes in gallery.axes]
     assert [len(m) for m in marks] == [0, 0, 1]
     assert np.ravel(marks[2][0].get_xydata()).tolist() == pytest.approx([0.3, 0.3])
+    for n in (2, 3):
+        x = spiral(100, n)
+        true, generated = attractors(x, np.full_like(x, 0.3)).axes
+        assert not [line for line in true.get_lines() if line.get_marker() == "o"]
+        [mark] = [line for line in generated.get_lines() if line.get_marker() == "o"]
+        assert np.ravel(mark.get_xydata() if n == 2 else mark.get_data_3d()).tolist() == pytest.approx([0.3] * n)
 
 
 def test_a_gallery_of_many_runs_says_what_it_leaves_out():

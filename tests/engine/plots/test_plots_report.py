@@ -19,6 +19,7 @@ from neurorbit.engine.plots import (
     write_plrnn_report,
     write_report,
 )
+from neurorbit.engine.plots.arguments import measure_columns
 
 NASTY = '<script>alert("x")</script> & <b>'
 
@@ -206,3 +207,11 @@ def test_table_holds_median_spread_truth_and_every_run():
     head, rows = measures_table([{"d_h": v} for v in (1.0, 2.0, 6.0)], truth={"d_h": 2.5})
     assert head == ["", "D_H, spectral distance"]
     assert rows == [["median", 2.0], ["MAD", 1.0], ["truth", 2.5], ["run 0", 1.0], ["run 1", 2.0], ["run 2", 6.0]]
+
+
+def test_what_names_a_run_is_no_measure():
+    runs = [{"run": e, "seed": 7 + e, "settings": {"alpha": 0.5 * e, "hidden_dim": 8}, "d_h": 1.0} for e in range(2)]
+    head, rows = measures_table(runs)
+    assert head == ["", "D_H, spectral distance"]
+    assert [row[0] for row in rows[2:]] == ["run 0 alpha 0 hidden_dim 8", "run 1 alpha 0.5 hidden_dim 8"]
+    assert list(measure_columns(runs)) == ["d_h"]

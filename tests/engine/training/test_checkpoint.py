@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from neurorbit.engine.training.checkpoint import (
     Checkpoint,
     checkpoint_files,
+    digested_bytes,
     load_checkpoint,
+    load_digested,
     load_newest,
     save_checkpoint,
 )
@@ -67,6 +69,31 @@ def test_any_changed_byte_and_any_cut_is_found_and_the_one_before_is_used(
     finally:
         for file in tmp_path.iterdir():
             file.unlink()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255), cut=st.booleans())
+def test_any_changed_byte_and_any_cut_of_a_file_that_stands_alone_is_found(
+    tmp_path: Path, where: float, change: int, cut: bool
+) -> None:
+    path, tensors = tmp_path / "best.safetensors", checkpoint(3).tensors
+    content = bytearray(digested_bytes(tensors))
+    path.write_bytes(content)
+    found = load_digested(path)
+    assert found.keys() == tensors.keys() and all(torch.equal(found[n], v) for n, v in tensors.items())
+    at = int(where * len(content))
+    if cut:
+        del content[at:]
+    else:
+        content[at] ^= change
+    path.write_bytes(content)
+    try:
+        found = load_digested(path)
+    except ValueError as error:
+        assert "best.safetensors: " in str(error) and "was cut or edited" in str(error)
+    else:  # a change of white space in the header changes nothing that is read
+        assert not cut and found.keys() == tensors.keys()
+        assert all(torch.equal(found[n], v) for n, v in tensors.items())
 
 
 def test_all_damaged_is_an_error_that_names_the_files(tmp_path: Path) -> None:
