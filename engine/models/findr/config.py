@@ -136,7 +136,7 @@ class GridConfig:
 
 @dataclass(frozen=True)
 class FindrConfig:
-    """Everything that decides the result of a fit, together with the data."""
+    """Everything that decides the result of a fit, together with the data. PRESETS holds settings to start from."""
 
     latent_dim: int = 2
     """Latent dimensions M (1 to 32)."""

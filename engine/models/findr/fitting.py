@@ -87,6 +87,7 @@ def fit(
     prepared = _Prepared(config, every)
     trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes[:1]]  # finds what is wrong
     _note_silent_neurons(every, reporter)
+    _note_early_end(config, reporter)
     if workdir is None:
         trainers += [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes[1:]]
         return _run([(lambda t=t: t, c) for t, c in trainers], prepared)  # type: ignore[misc]
@@ -142,6 +143,12 @@ class _Prepared:
         config.check()
         for op in OPS:
             self.device = find_device(config.device, op, config.backend)
+        for trials in sessions:
+            if trials.n_trials < config.folds:
+                raise ValueError(
+                    f"{trials.name}: expected at least as many trials as folds, {config.folds}, got {trials.n_trials}; "
+                    "3 folds are the fewest"
+                )
         self.sessions = prepare(config, sessions, self.device)
         self.n_neurons = [s.n_neurons for s in sessions]
         self.n_inputs, self.bin_s = sessions[0].n_inputs, sessions[0].bin_s
@@ -238,6 +245,14 @@ def _note_silent_neurons(sessions: Sequence[SpikeTrials], reporter: Reporter | N
             (reporter or LoggingReporter()).note(
                 f"{trials.name}: {len(silent)} of {trials.n_neurons} neurons never fire ({named}): they say nothing"
             )
+
+
+def _note_early_end(config: FindrConfig, reporter: Reporter | None) -> None:
+    if config.epochs <= config.loss.annealed:
+        (reporter or LoggingReporter()).note(
+            f"epochs: {config.epochs} end before beta is annealed, after epoch {config.loss.annealed}: the models' "
+            "last states are kept, not their best on the validation trials (more epochs, or a lower loss.annealing)"
+        )
 
 
 def _data_record(sessions: Sequence[SpikeTrials], source: TrialSource | None) -> dict[str, Any]:

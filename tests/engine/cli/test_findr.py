@@ -17,6 +17,7 @@ from neurorbit.engine.simulate.decision import decision
 
 SMALL = ["--features", "6", "--encoder-size", "4", "--epochs", "4", "--folds", "4", "--device", "cpu",
          "--training.batch-size", "8", "--training.evaluate-every", "2"]  # fmt: skip
+SMALL_BATCH = ["--training.batch-size", "8", "--device", "cpu"]
 MEASURES = {"nll", "bits_per_spike", "co_bits_per_spike", "psth_r2", "prior_psth_r2"}
 
 
@@ -69,6 +70,8 @@ def test_a_fit_leaves_figures_a_report_and_measures(run: Path, capsys: pytest.Ca
         "measures",
         "training",
     }
+    settings = json.loads((run / "config.json").read_text())["config"]
+    assert settings["model"]["posterior"] == "tied" and settings["loss"]["annealing"] == 0.95  # the preset fast
     report = (run / "report.html").read_text()
     assert "eigenvalues" in report and "true rates" in report
     found = evaluated(capsys, "--workdir", run)
@@ -130,7 +133,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     "no data": (["fit", "--workdir", "W"], "datapath"),
     "an unknown setting": (["fit", "--datapath", "A", "--workdir", "W", "--lattice", "3"], "lattice"),
     "a setting out of range": (["fit", "--datapath", "A", "--workdir", "W", "--folds", "2"], "folds: expected >= 3"),
-    "too few trials": (["fit", "--datapath", "A", "--workdir", "W", "--folds", "60"], "n_folds: expected 3 to"),
+    "too few trials": (
+        ["fit", "--datapath", "A", "--workdir", "W", "--folds", "60"], "expected at least as many trials as folds, 60"
+    ),
+    "no such preset": (["fit", "--datapath", "A", "--workdir", "W", "--preset", "slow"], "expected one of published"),
     "no run": (["evaluate", "--workdir", "W"], "is not a run folder"),
 }  # fmt: skip
 
@@ -141,6 +147,70 @@ def test_bad_input_is_one_line(name: str, data: Path, tmp_path: Path, capsys: py
     places = {"A": str(data / "a.npz"), "W": str(tmp_path / "w")}
     assert message in refused(capsys, *(places.get(w, w) for w in words))
     assert not (tmp_path / "w").exists()
+
+
+def put(at: Any, value: float) -> Any:
+    """A change of an array of the file at one place."""
+
+    def change(x: np.ndarray) -> np.ndarray:
+        y = x.astype(float)
+        y[at] = value
+        return y
+
+    return change
+
+
+BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
+    "a trial of length 0": ("lengths", put(3, 0), "[lengths]: expected whole numbers from 1 to T=30, got 0 in trial 3"),
+    "a trial longer than T": ("lengths", put(3, 31), "[lengths]: expected whole numbers from 1 to T=30, got 31"),
+    "counts after the end": ("lengths", put(3, 1), "after the end of that trial, which is 1 bins long; pad with 0"),
+    "a negative count": ("spikes", put((1, 2, 3), -1), "[spikes]: expected counts of spikes, whole numbers of 0 or"),
+    "a fraction of a count": ("spikes", put((1, 2, 3), 0.5), "got 0.5 at [1, 2, 3]; are these rates?"),
+    "no spike at all": ("spikes", put(..., 0), "[spikes]: not one spike in 48 trials of 8 neurons"),
+    "one trial": ("", slice(0, 1), "[spikes]: expected at least as many trials as folds, 5, got 1"),
+    "fewer trials than folds": ("", slice(0, 4), "[spikes]: expected at least as many trials as folds, 5, got 4"),
+    "inputs of fewer bins": ("externalinputs", lambda x: x[:, :-1], "[externalinputs]: expected [B=48, T=30, U] as"),
+    "inputs of fewer trials": ("externalinputs", lambda x: x[:-1], "[externalinputs]: expected [B=48, T=30, U] as"),
+    "NaN inputs": ("externalinputs", put((2, 3, 0), np.nan), "[externalinputs]: NaN at [2, 3, 0]; inputs must be"),
+    "an onset that is none": ("times", put(3, np.nan), "[times]: expected finite seconds, got nan for trial 3"),
+    "one neuron, two axes": ("spikes", lambda x: x[..., :1], "principal axes need M=2 neurons or more, got N=1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_are_one_line_and_nothing_is_written(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, change, message = BAD_ARRAYS[name]
+    names = ("spikes", "lengths", "externalinputs", "times")
+    with np.load(data / "a.npz") as file:
+        arrays = {n: file[n] for n in names}
+    arrays = arrays | {key: change(arrays[key])} if key else {n: x[change] for n, x in arrays.items()}
+    np.savez(tmp_path / "x.npz", **arrays)
+    said = refused(capsys, "fit", "--datapath", tmp_path / "x.npz", "--workdir", tmp_path / "w", *SMALL_BATCH)
+    assert message in said and not (tmp_path / "w").exists()
+
+
+def test_equal_onsets_silent_neurons_one_neuron_and_a_flow_that_explodes(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(data / "a.npz") as file:
+        arrays = {n: file[n] for n in ("spikes", "lengths", "externalinputs", "times")}
+    arrays["times"][:20], arrays["spikes"][..., 3] = 7.0, 0
+    np.savez(tmp_path / "x.npz", **arrays)
+    words = ("--fold", "0", *SMALL, "--no-report")
+    fitted = ("fit", "--datapath", tmp_path / "x.npz", "--workdir", tmp_path / "w", "--rates", "0.001", "1e30")
+    assert findr(*fitted, *words) == 0
+    said = capsys.readouterr().err
+    assert "1 of 8 neurons never fire (3)" in said
+    assert "model 1 (fold 0, rate 1e+30, seed 0) stopped at step 1: its" in said and "model 0" not in said
+    every = evaluated(capsys, "--workdir", tmp_path / "w", "--all-models")["folds"]
+    assert all(np.isfinite(row["validation"]["nll"]) for row in every)
+    np.savez(tmp_path / "one.npz", **(arrays | {"spikes": arrays["spikes"][..., :1]}))
+    one = ("fit", "--datapath", tmp_path / "one.npz", "--workdir", tmp_path / "one", "--model.readout-start", "random")
+    assert findr(*one, *words) == 0
+    [row] = evaluated(capsys, "--workdir", tmp_path / "one")["folds"]
+    assert np.isfinite(row["test"]["bits_per_spike"]) and row["test"]["co_bits_per_spike"] is None
 
 
 @pytest.mark.parametrize("key", ["spikes", "lengths"])

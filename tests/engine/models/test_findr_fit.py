@@ -26,6 +26,7 @@ from neurorbit.engine.simulate.decision import decision
 
 TRIALS = decision(n_trials=40, n_neurons=8, shortest=8, longest=16, seed=3)
 OTHER = decision(n_trials=30, n_neurons=5, shortest=6, longest=20, seed=4)
+AT_ONCE = ObjectiveConfig(annealing=0.0)
 TRAINING = TrainingConfig(batch_size=8, evaluate_every=2, checkpoint_every=2, rise_epochs=1)
 
 
@@ -162,7 +163,7 @@ def test_sessions_share_the_flow_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_flow_that_explodes_stops_alone() -> None:
     listener = Listener()
-    c = config(6, fold=(0,), rates=(1e-3, 1e30))
+    c = config(6, fold=(0,), rates=(1e-3, 1e30), loss=AT_ONCE)
     found = fit(c, TRIALS, reporter=listener)
     assert found.status == "finished" and len(listener.notes) == 1
     assert listener.notes[0].startswith("model 1 (fold 0, rate 1e+30, seed 0) stopped at step")
@@ -170,6 +171,20 @@ def test_a_flow_that_explodes_stops_alone() -> None:
     for name, p in found.fitted[0].network.named_parameters():
         torch.testing.assert_close(p[0], dict(sane.network.named_parameters())[name][0], rtol=1e-3, atol=1e-5)
         assert bool(p.isfinite().all())
+
+
+def test_a_fit_that_ends_before_the_annealing_says_what_is_kept(tmp_path: Path) -> None:
+    listener = Listener()
+    c = config(5, loss=ObjectiveConfig(annealing=0.4))  # annealed after epoch 5
+    fit(c, TRIALS, tmp_path / "run", reporter=listener)
+    [note] = listener.notes
+    assert note.startswith("epochs: 5 end before beta is annealed, after epoch 5: the models' last states are kept")
+    [best] = load(tmp_path / "run")
+    for name, p in best.network.named_parameters():
+        assert torch.equal(p, last(tmp_path / "run")[name])
+    assert bool(best.selected_by.isinf().all())
+    fit(dataclasses.replace(c, epochs=6), TRIALS, reporter=listener)
+    assert len(listener.notes) == 1
 
 
 def arrays(**changes: Any) -> SpikeTrials:
@@ -185,7 +200,7 @@ def silent() -> SpikeTrials:
 
 def test_silent_neurons_a_single_neuron_and_no_inputs_are_fitted() -> None:
     listener = Listener()
-    [fitted] = fit(config(2), silent(), reporter=listener).fitted
+    [fitted] = fit(config(2, loss=AT_ONCE), silent(), reporter=listener).fitted
     assert listener.notes == ["spikes: 2 of 8 neurons never fire (1, 4): they say nothing"]
     assert math.isfinite(evaluate_fits([fitted], [silent()], n_samples=1)["mean"]["test"]["nll"])
     single = TRIALS.select_neurons([2])
@@ -198,8 +213,12 @@ def test_silent_neurons_a_single_neuron_and_no_inputs_are_fitted() -> None:
 
 
 BAD: dict[str, tuple[FindrConfig, Any, str]] = {
-    "one trial": (config(), lambda: TRIALS.select([0]), "n_trials: expected 3 or more, .* got 1"),
-    "fewer trials than folds": (config(), lambda: TRIALS.select([0, 1, 2]), "n_folds: expected 3 to .* 3, got 4"),
+    "one trial": (
+        config(), lambda: TRIALS.select([0]), "decision: expected at least as many trials as folds, 4, got 1; 3 folds"
+    ),
+    "fewer trials than folds": (
+        config(), lambda: TRIALS.select([0, 1, 2]), "decision: expected at least as many trials as folds, 4, got 3"
+    ),
     "batch larger than the training trials": (
         config(training=dataclasses.replace(TRAINING, batch_size=30)), lambda: TRIALS,
         "training.batch_size: expected at most 20, .* got 30",
