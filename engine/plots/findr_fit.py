@@ -22,11 +22,11 @@ def psths(observed: Psth, predicted: Psth, neurons: Sequence[int], *, bin_s: flo
     t = np.arange(observed.mean.shape[1]) * bin_s
     for axes, n in zip(grid, neurons, strict=True):
         for k, condition in enumerate(observed.conditions.tolist()):
-            color = f"C{k % 7}"
+            color, word = f"C{k % 7}", f"choice {condition:g}, " if len(observed.conditions) > 1 else ""
             axes.fill_between(t, observed.low[k, :, n], observed.high[k, :, n], color=color, alpha=0.25, linewidth=0)
-            axes.plot(t, observed.mean[k, :, n], color=color, linewidth=0.8, label=f"condition {condition:g}")
+            axes.plot(t, observed.mean[k, :, n], color=color, linewidth=0.8, label=f"{word}recorded")
             axes.plot(t, predicted.mean[k, :, n], color=color, linewidth=1.6, linestyle="--",
-                      label=f"condition {condition:g}, fitted")  # fmt: skip
+                      label=f"{word}fitted")  # fmt: skip
         share = "" if r2 is None or not np.isfinite(r2[n]) else f", R² {number_text(r2[n], 2)}"
         axes.set_title(f"neuron {n}{share}", fontsize=8.5)
     for axes in grid[-4:]:
@@ -82,23 +82,25 @@ def fold_measures(measures: Mapping[str, Any]) -> Figure:
 
 @styled
 def latent_dimensions(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Bits per spike by latent dimension: of each fold its best model, and the mean over the folds."""
-    best: dict[tuple[int, int], tuple[float, float]] = {}
+    """Bits per spike on validation trials by latent dimension, of neurons that the encoder sees and of others: the best
+    model of each fold, a thin line per fold, and the mean over the folds."""
+    best: dict[tuple[int, int], Mapping[str, Any]] = {}
     for row in rows:
-        value = row["validation"]["bits_per_spike"]
-        key = (row["latent_dim"], row["fold"])
-        if value is not None and (key not in best or value > best[key][0]):
-            test = row["test"]["bits_per_spike"]
-            best[key] = (value, np.nan if test is None else test)
-    sizes = sorted({M for M, _ in best})
+        key, value = (row["latent_dim"], row["fold"]), row["validation"]["bits_per_spike"]
+        if value is not None and (key not in best or value > best[key]["bits_per_spike"]):
+            best[key] = row["validation"]
+    dims, folds = (sorted({key[i] for key in best}) for i in (0, 1))
     figure, grid = panels(2, width=3.2, height=2.8, columns=2)
-    for k, (axes, part) in enumerate(zip(grid, ("validation", "test"), strict=True)):
-        for M in sizes:
-            values = [v[k] for (size, _), v in best.items() if size == M]
-            axes.plot([M] * len(values), values, "o", color=GENERATED, alpha=0.5, markersize=4)
-        means = [np.mean([v[k] for (size, _), v in best.items() if size == M]) for M in sizes]
-        axes.plot(sizes, means, color="#333333", linewidth=1.6)
-        axes.set_xticks(sizes)
+    titles = {"bits_per_spike": "validation trials", "co_bits_per_spike": "validation trials, held-out neurons"}
+    for axes, (name, title) in zip(grid, titles.items(), strict=True):
+        found = [[best.get((M, k), {}).get(name) for M in dims] for k in folds]
+        values = np.array([[np.nan if v is None else v for v in row] for row in found])
+        axes.plot(dims, values.T, ".-", color=GENERATED, alpha=0.5, linewidth=0.7)
+        counted = np.isfinite(values).sum(0)
+        mean = np.divide(np.nansum(values, 0), counted, out=np.full(len(dims), np.nan), where=counted > 0)
+        axes.plot(dims, mean, color="#333333", linewidth=1.6)
+        axes.set_xticks(dims)
         axes.set_xlabel("latent dimensions")
-        axes.set_title(f"bits per spike, {part}")
+        axes.set_title(title)
+    grid[0].set_ylabel("bits per spike")
     return figure

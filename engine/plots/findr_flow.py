@@ -127,6 +127,9 @@ def trajectories(picture: FlowPicture, sets: Mapping[str, Mapping[str, Array]]) 
             (x, y), flow, visits = _numbers(picture)
             arrows(axes, x, y, flow, visits, color="#BBBBBB")
             _label(axes, picture)
+        else:
+            axes.set_xlabel("bin")
+            axes.set_ylabel(picture.labels[0])
         for k, (name, path) in enumerate(paths.items()):
             color = _ORDERED(k / max(len(paths) - 1, 1)) if len(paths) > 2 else f"C{k}"
             if path.shape[1] == 1:
