@@ -137,7 +137,7 @@ def table(data: Path, options: argparse.Namespace) -> dict[str, Any]:
                 planted = plant_sequences(real, p_drop=p_drop, jitter_std=jitter, seed=seed)
                 done = fit(ConvseqConfig(seed=seed, epochs=options.epochs), planted.events)
                 for name in SIGNIFICANCES:
-                    if name == "surrogate" and not options.surrogates:
+                    if name == "surrogate" and not (options.surrogates and seed < options.surrogate_seeds):
                         continue
                     wanted = DetectionConfig(
                         significance=name, null_filters=300, surrogates=max(options.surrogates, 19)
@@ -225,6 +225,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--epochs", type=int, default=4000)
     parser.add_argument("--recordings", type=int, default=20)
     parser.add_argument("--surrogates", type=int, default=39, help="0: without the significance `surrogate`")
+    parser.add_argument("--surrogate-seeds", type=int, default=10**9, help="table: at most so many with `surrogate`")
     parser.add_argument("--filters", type=int, default=2)
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--json", type=Path, help="file for the result")

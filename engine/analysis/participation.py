@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from neurorbit.engine.data import SpikeEvents
 
 DRAWS = 1000
-SMOOTHING = 8.0  # bins, sd of the Gaussian over a neuron's lag histogram
+SMOOTHING = 0.0625  # of a width: sd of the Gaussian over a neuron's lag histogram
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,12 @@ def aligned_counts(events: SpikeEvents, starts: np.ndarray, width: int) -> np.nd
     return found.reshape(events.n_neurons, width)
 
 
+def lag_smoother(width: int, mode: str = "constant") -> np.ndarray:
+    """Matrix G [W, W]: lag histograms [N, W] @ G are smoothed; mode says what lies beyond their ends, as in scipy."""
+    smoother: np.ndarray = gaussian_filter1d(np.eye(width), SMOOTHING * width, axis=1, mode=mode)
+    return smoother
+
+
 def participation(
     w: np.ndarray,
     recording: SpikeEvents,
@@ -70,12 +76,13 @@ def participation(
     if recording.n_neurons != N:
         raise ValueError(f"recording: expected N={N} neurons as in the filter, got {recording.n_neurons}")
     counts = aligned_counts(recording, starts, W)
-    smooth = gaussian_filter1d(counts, SMOOTHING, axis=1, mode="constant")
+    smoother = lag_smoother(W)
+    smooth = counts @ smoother
     peak = smooth.max(1)
     as_high = np.zeros(N, np.int64)
     for _ in range(draws if len(starts) else 0):
         anywhere = generator.integers(0, max(1, recording.n_bins - W + 1), len(starts))
-        drawn = gaussian_filter1d(aligned_counts(recording, anywhere, W), SMOOTHING, axis=1, mode="constant")
+        drawn = aligned_counts(recording, anywhere, W) @ smoother
         as_high += drawn.max(1) >= peak * (1 - 1e-9)
     p = (1 + as_high) / (1 + draws) if len(starts) else np.ones(N)
     p[peak == 0] = 1.0

@@ -61,7 +61,7 @@ def watch(
     sequence: int = 0,
     reporter: Reporter | None = None,
 ) -> Optimisation:
-    """Train one run again on its recording and keep a filter every `every` steps."""
+    """Train one run again on its recording and keep a filter every `every` steps, and at the end."""
     config = fitted.config
     run = fitted.best_run if run is None else run
     if not 0 <= run < len(fitted.members):
@@ -74,9 +74,12 @@ def watch(
     respond = responder(recording, config.padding, device, config.backend)
     objective = _Watched(config, [fitted.members[run]], respond, recording.n_neurons, device)
     objective.begin(every, sequence)
-    Trainer(
+    outcome = Trainer(
         objective, config.training, config.epochs, objective.learning_rate, reporter=reporter, rectified=False
     ).run()
+    objective.every = 1
+    with torch.no_grad():
+        objective.terms(outcome.step)  # the end
     w, response, loss = zip(*objective.kept, strict=True)
     return Optimisation(np.array(objective.steps), np.stack(w), np.stack(response), np.array(loss))
 

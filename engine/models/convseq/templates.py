@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter1d
 
-from neurorbit.engine.analysis.participation import aligned_counts
+from neurorbit.engine.analysis.participation import aligned_counts, lag_smoother
 from neurorbit.engine.data import SpikeEvents
 from neurorbit.engine.models.convseq.objective import robust_peaks
 from neurorbit.engine.models.convseq.parting import parted, winners
 from neurorbit.engine.models.convseq.responses import Responder
 
-SMOOTHING = 8.0  # bins, sd of the Gaussian that smooths each neuron's lag histogram
 PSEUDO_EVENTS = 2.0  # occurrences at the neuron's mean rate, added to those found
 ROUNDS = 6
 
@@ -35,7 +33,7 @@ def template(events: SpikeEvents, detections: np.ndarray, rate: np.ndarray, widt
     The lag histograms are smoothed and shrunk towards the mean rate; a neuron without spikes gets 0.
     """
     counts = aligned_counts(events, detections - padding, width)
-    smooth = gaussian_filter1d(counts, SMOOTHING, axis=1, mode="nearest")
+    smooth = counts @ lag_smoother(width, "nearest")
     flat = np.maximum(rate, 1e-12)[:, None]
     around = (smooth + PSEUDO_EVENTS * flat) / (len(detections) + PSEUDO_EVENTS)
     w = np.where(rate[:, None] > 0, np.log(np.maximum(around, 1e-12) / flat), 0.0)

@@ -35,17 +35,18 @@ def video(*words: str | Path) -> int:
 def test_a_gif_with_a_frame_every_few_steps(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "film.gif"
     assert video("--workdir", run, "--out", out, "--every", "10") == 0
-    assert capsys.readouterr().out == f"3 frames: {out}\n"
+    assert capsys.readouterr().out == f"4 frames: {out}\n"
     with Image.open(out) as film:
-        assert film.format == "GIF" and film.n_frames >= 3  # type: ignore[attr-defined]
+        assert film.format == "GIF" and film.n_frames >= 4  # type: ignore[attr-defined]
 
 
 def test_the_run_is_trained_again_as_it_was(run: Path) -> None:
-    """Frames of the second run's second filter: the first is its start, the loss is the one in metrics.csv."""
+    """Frames of the second run's second filter: from its start to its end, the loss is the one in metrics.csv."""
     fitted, recording = load(run), read_spike_events(run.parent / "sim.npz")
     film = watch(fitted, recording, run=1, every=1, sequence=1)
-    assert film.steps.tolist() == list(range(30)) and film.w.shape == (30, 20, 30)
+    assert film.steps.tolist() == list(range(31)) and film.w.shape == (31, 20, 30)
     assert np.allclose(film.w[0], fitted.initial_w()[1, 1], atol=1e-3)
+    assert np.allclose(film.w[30], fitted.w()[1, 1], atol=1e-3) and not np.allclose(film.w[29], film.w[30], atol=1e-3)
     w = fitted.w().clone()
     w[1, 1] = torch.from_numpy(film.w[20].astype(np.float32))
     assert np.allclose(film.response[20], fitted.respond(recording, w)[1, 1], atol=2e-2)

@@ -109,7 +109,7 @@ def test_template_is_the_log_ratio_of_smoothed_rates() -> None:
 
     windows = np.pad(x, ((0, 0), (10, 30)))
     counts = sum(windows[:, t : t + 20] for t in at)  # bins t - P ..
-    smooth = gaussian_filter1d(counts.astype(float), 8.0, axis=1, mode="nearest")
+    smooth = gaussian_filter1d(counts.astype(float), 20 / 16, axis=1, mode="nearest")
     around = (smooth[:2] + 2 * rate[:2, None]) / 6
     assert np.allclose(found.w[:2], np.log(around / rate[:2, None]), atol=1e-5) and (found.w[2] == 0).all()
     assert np.allclose(found.excess[:2], around - rate[:2, None])
