@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Literal, get_args
 
 import tyro
 
-from neurorbit.engine.cli.parsing import parse
+from neurorbit.engine.cli.parsing import UsageError, parse
+
+Orbit = Literal["lorenz63", "lorenz96", "rossler", "bursting"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class SimulateCommand:
     """Write an orbit of a system with a known answer. Networks and spikes are commands of their own: simulate ring,
     torus, headdirection, decision, flipflop, ou."""
 
-    system: Annotated[Literal["lorenz63", "lorenz96", "rossler", "bursting"], tyro.conf.Positional]
+    system: Annotated[Orbit, tyro.conf.Positional]
     """The system."""
     steps: int
     """Rows."""
@@ -32,7 +35,13 @@ class SimulateCommand:
 
 
 def main(arguments: list[str], prog: str) -> int:
-    """Parse, simulate, write."""
+    """Parse, simulate, write; without a system that it knows, name them all."""
+    if not any(word in get_args(Orbit) for word in arguments):
+        asked = "-h" in arguments or "--help" in arguments
+        if arguments and not asked:
+            raise UsageError(_unknown(arguments, prog))
+        print(_overview(prog))
+        return 0 if asked else 2
     command = parse(SimulateCommand, arguments, prog)
 
     from neurorbit.engine.data import check_orbit_path, write_orbits
@@ -49,3 +58,30 @@ def main(arguments: list[str], prog: str) -> int:
     )
     print(f"{list(x.shape)} written to {write_orbits(command.out, x)}")
     return 0
+
+
+def _others() -> dict[str, str]:
+    """The systems with options of their own, and what their commands do."""
+    from neurorbit.engine.cli.main import COMMANDS
+
+    return {n.split()[1]: words for n, (_, words) in COMMANDS.items() if n.startswith("simulate ")}
+
+
+def _overview(prog: str) -> str:
+    """Every system, by the kind of what is written."""
+    known = [(" ".join(get_args(Orbit)), "write an orbit of a chaotic system to a file"), *_others().items()]
+    width = max(len(names) for names, _ in known)
+    lines = [f"  {names:<{width}}  {words}" for names, words in known]
+    after = f"{prog} SYSTEM --help lists a system's options; spike sequences: neurorbit convseq simulate"
+    return "\n".join([f"usage: {prog} SYSTEM [options]", "", *lines, "", after])
+
+
+def _unknown(arguments: list[str], prog: str) -> str:
+    """One line: what came in the system's place, and what could."""
+    known = [*get_args(Orbit), *_others()]
+    named = next((w for w in arguments if w in known), None)
+    if named is not None:
+        return f"system: expected before the options: {prog} {named} ..."
+    near = get_close_matches(arguments[0], known, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"system: expected one of {', '.join(known)}, got {arguments[0]!r}{meant}"

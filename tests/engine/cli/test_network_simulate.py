@@ -83,7 +83,10 @@ def test_spikes_and_unobserved_units(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["headdirection", "--offset", "3"], "neurorbit simulate headdirection: offset_rad: expected an angle"),
         (["headdirection", "--out", "a.csv"], "a.csv: expected a name that ends in one of .npz, .h5, .hdf5"),
         (["headdirection", "--out", "nowhere/a.npz"], "nowhere does not exist; create it first"),
-        (["cylinder", "--steps", "3"], "neurorbit simulate: "),
+        (["cylinder", "--steps", "3"], "neurorbit simulate: system: expected one of lorenz63, "),
+        (["cylinder", "--steps", "3"], "bursting, ring, torus, headdirection, decision, flipflop, ou, got 'cylinder'"),
+        (["rng"], "got 'rng'; did you mean ring?"),
+        (["--steps", "3", "ring"], "system: expected before the options: neurorbit simulate ring ..."),
     ],
 )
 def test_refused(
@@ -95,3 +98,25 @@ def test_refused(
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1 and message in captured.err, captured.err
     assert not list(tmp_path.iterdir())
+
+
+def test_every_system_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from neurorbit.engine.cli.main import COMMANDS
+    from neurorbit.engine.simulate import SYSTEMS
+
+    listed = []
+    for words, code in ((["--help"], 0), (["--steps", "3", "-h"], 0), ([], 2)):
+        assert simulate(*words) == code
+        listed.append(capsys.readouterr().out)
+    assert listed[0] == listed[1] == listed[2]
+    lines = [line.split("  ")[1] for line in listed[0].splitlines() if line.startswith("  ")]
+    assert {word for names in lines for word in names.split()} == {
+        *SYSTEMS,
+        *(n.split()[1] for n in COMMANDS if n.startswith("simulate ")),
+    }
+    assert main(["simulate", "lorenz63", "--help"]) == 0 and "--orbits" in capsys.readouterr().out
+
+
+def test_the_system_may_follow_its_options(tmp_path: Path) -> None:
+    assert simulate("--steps", "3", "rossler", "--out", tmp_path / "a.npy") == 0
+    assert np.load(tmp_path / "a.npy").shape == (3, 3)
