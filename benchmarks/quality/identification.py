@@ -38,6 +38,9 @@ TARGETS = {"kernel_correlation": 0.9, "heading_error_rad": 0.1}
 TEST_SEED, TEST_TRIALS = 1_000_000, 20
 HIDDEN_SHARE = 0.5
 SIDE = 16  # of the torus: 256 cells
+RECORDINGS = 40
+SHORT = ((10, 8, 12, 400), (14, 8, 2, 300), (14, 8, 6, 300), (14, 8, 12, 400), (20, 10, 2, 300), (20, 10, 6, 300),
+         (40, 20, 2, 300), (40, 20, 6, 300), (40, 20, 12, 400))  # fmt: skip
 
 
 def measured(config: IdentificationConfig, train: RateTrials, test: RateTrials) -> dict[str, Any]:
@@ -142,7 +145,8 @@ def headdirection(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def inputs(options: argparse.Namespace) -> dict[str, Any]:
-    """Mutual inference: the units that carry the input, from the activity of compass and shifters alone."""
+    """Mutual inference: the units that carry the input, from the activity of compass and shifters alone; and how often
+    it finds some in short recordings, with an input and without one."""
     rows: list[dict[str, Any]] = []
     for gain in (0.06, 0.03, 0.0):
         for seed in range(options.runs):
@@ -164,7 +168,25 @@ def inputs(options: argparse.Namespace) -> dict[str, Any]:
     medians = {
         f"gain {g}": {n: _median([r[n] for r in rows if r["gain"] == g]) for n in names} for g in (0.06, 0.03, 0)
     }
-    return {"runs": rows, "median": medians}
+    short = [_short(*sizes, options.seed) for sizes in SHORT]
+    return {"runs": rows, "median": medians, "short": short}
+
+
+def _short(compass: int, shifter: int, n_trials: int, steps: int, seed: int) -> dict[str, Any]:
+    """Recordings of N units without an input in which one is found, and the recall where there is one."""
+    false, recall, rests = 0, [], []
+    for k in range(RECORDINGS):
+        made: dict[str, Any] = {"n_trials": n_trials, "steps": steps, "seed": seed + k, "observe_shifters": True}
+        false += bool(infer_input_units(head_direction(compass, shifter, gain=0.0, **made)).carries.any())
+        trials = head_direction(compass, shifter, **made)
+        assert trials.truth is not None
+        found = infer_input_units(trials)
+        recall.append(score_input_units(found, trials.truth.population > 0).recall)
+        rests.append(found.samples_per_weight)
+    row = {"units": compass + 2 * shifter, "trials": n_trials, "steps": steps, "recordings": RECORDINGS}
+    row |= {"with_a_false_unit": false, "recall": _median(recall), "samples_per_weight": _median(rests)}
+    report(row)
+    return row
 
 
 def torus(options: argparse.Namespace) -> dict[str, Any]:

@@ -43,7 +43,12 @@ def main(arguments: list[str], prog: str) -> int:
         return 0
     units = record["units"]
     print(f"{len(units)} of {len(record['share'])} units carry an input: {', '.join(map(str, units)) or 'none'}")
-    print(f"share of their surprises above {record['threshold']:.2f}")
+    print(
+        f"share of their surprises above {record['threshold']:.2f}; {record['judged']} of {len(record['share'])} units "
+        f"judged, {record['samples_per_weight']:.3g} steps per fitted weight"
+    )
+    for sentence in record["warnings"]:
+        print(f"warning: {sentence}")
     if record["truth"] is not None:
         words = (f"{n} {'-' if v is None else f'{v:.3g}'}" for n, v in record["truth"].items())
         print(f"against the truth: {', '.join(words)}")

@@ -17,21 +17,54 @@ _SHIFTS = 60
 _STEPS_APART = 50  # fewest steps that a shift of the null moves the factor by
 _FEWEST = 50  # samples of a unit above threshold on each side
 _ITERATIONS = 30
-_QUIET = 0.1  # share of the units whose surprises are taken for noise
+_QUIET = 0.25  # share of the units whose surprises are taken for noise
+_BLOCKS, _DRAWS = 20, 20  # of time, and how often they are drawn anew for the standard deviation of a unit's noise
+_CAUTION = 2.0  # standard deviations by which a unit must exceed noise
 _RIDGE = 1e-4
 _ACTIVE, _SATURATED = 0.02, 0.995
+_FEW_SAMPLES, _FEW_UNITS = 10, 30  # samples per weight, and units, below which a verdict comes with a warning
 
 
 @dataclass(frozen=True, eq=False)
 class InputUnits:
     """share [N]: of the variance of a unit's surprises, what the other units' common surprises explain and noise
-    cannot, on trials that nothing was fitted to (0 for units that are hardly ever active); threshold of it; carries
-    [N]: share above it; loading [N, K]: of the common surprises, whose signs part the populations."""
+    cannot, on trials that nothing was fitted to; threshold of it; carries [N]: share above it; loading [N, K]: of the
+    common surprises, whose signs part the populations. samples [N]: steps of a unit that the verdict rests on, the
+    fewer of the two halves of the trials; n_weights: fitted to them; judged [N]: units with enough samples (the share
+    of the others is 0)."""
 
     share: np.ndarray
     threshold: float
     carries: np.ndarray
     loading: np.ndarray
+    samples: np.ndarray
+    n_weights: int
+    judged: np.ndarray
+
+    @property
+    def samples_per_weight(self) -> float:
+        """Median over the judged units; 0 when there is none."""
+        return float(np.median(self.samples[self.judged])) / self.n_weights if self.judged.any() else 0.0
+
+    def warnings(self) -> list[str]:
+        """What makes the verdict doubtful, a sentence each."""
+        N, n_judged = len(self.share), int(self.judged.sum())
+        if n_judged == 0:
+            least = max(_FEWEST, 2 * self.n_weights)
+            return [
+                f"no unit could be judged: {least} active steps are needed, in each half of the trials: record more"
+            ]
+        found = []
+        if n_judged < N:
+            found.append(f"{N - n_judged} of {N} units were not judged: they are active in too few steps")
+        if self.samples_per_weight < _FEW_SAMPLES:
+            found.append(
+                f"short data, {self.samples_per_weight:.1f} steps per fitted weight where {_FEW_SAMPLES} are wanted: "
+                "units that carry an input may be missed"
+            )
+        if N < _FEW_UNITS:
+            found.append(f"few units, {N} where {_FEW_UNITS} are wanted: the network's own noise may pass for an input")
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,9 +95,10 @@ def infer_input_units(
     reaches. Common parts are found on every other trial as factors with fixed loadings; on the remaining trials the
     factors of the *other* units explain a share of a unit's surprise.
     Noise of the states makes common surprises too, as it spreads through the weights: each unit's share is lessened by
-    the part of its variance that noise through its own weights gives, with noise as strong as the quietest tenth of
-    the units allows. The threshold is the highest share, over all units, that factors shifted in time reach with
-    chance `level`, or least_share where that is higher.
+    the part of its variance that noise through its own weights gives, with noise as strong as the quietest quarter of
+    the units allows, and by two standard deviations of that part over recordings drawn from blocks of this one, so that
+    short data hide inputs rather than invent them. The threshold is the highest share, over all units, that factors
+    shifted in time reach with chance `level`, or least_share where that is higher.
 
     Args:
         trials: rates in 0..1 of relu_tanh units, two trials or more; inputs and headings are not looked at.
@@ -89,14 +123,18 @@ def infer_input_units(
         which = which[np.unique(np.linspace(0, len(which) - 1, min(keep, len(which))).round().astype(int))]
         sides.append(_samples(fill_gaps(trials)[which], trials.missing.numpy()[which], lags))
     (F, x), (F_test, x_test) = sides
-    weights, spread, enough = _regressions(F, x, x_test)
-    beyond = _beyond_noise(weights[:-1], spread, enough)
+    samples = np.minimum(np.isfinite(x).sum(0), np.isfinite(x_test).sum(0))
+    enough = (np.isfinite(x).sum(0) >= max(_FEWEST, 2 * F.shape[1])) & (samples >= _FEWEST)
+    weights, spread, reaches, spreads = _regressions(F, x, enough, seed)
+    beyond = _beyond_noise(np.sqrt((weights[:-1] ** 2).sum(0)), spread, enough)
+    drawn = np.stack([_beyond_noise(*one, enough) for one in zip(reaches, spreads, strict=True)])
+    beyond = np.maximum(beyond - _CAUTION * drawn.std(0), 0.0)
     surprise, surprise_test = ((b - a @ weights) / spread for a, b in ((F, x), (F_test, x_test)))
     loading = _factors(np.where(enough, surprise, np.nan), n_factors)
     share, null = _shares(np.where(enough, surprise_test, np.nan), loading, T - lags, seed)
     share, null = share * beyond, null * beyond
     threshold = max(least_share, float(np.quantile(null.max(1), 1 - level)))
-    return InputUnits(share, threshold, share > threshold, loading)
+    return InputUnits(share, threshold, share > threshold, loading, samples, F.shape[1], enough)
 
 
 def score_input_units(found: InputUnits, truth: np.ndarray) -> InputScore:
@@ -118,14 +156,24 @@ def score_input_units(found: InputUnits, truth: np.ndarray) -> InputScore:
 
 
 def inputs_record(found: InputUnits, truth: NetworkTruth | None) -> dict[str, Any]:
-    """Units, shares and, where a simulation's input weights are known, the score; plain values that json can write."""
+    """Units, shares, what they rest on and, where a simulation's input weights are known, the score; plain values that
+    json can write."""
     score = None
     if truth is not None and truth.W_in is not None:
         reached = (truth.W_in[:, truth.observed] != 0).any(0)
         score = dataclasses.asdict(score_input_units(found, reached))
         score = {n: v if math.isfinite(v) else None for n, v in score.items()}
     units = [int(i) for i in np.flatnonzero(found.carries)]
-    return {"units": units, "share": found.share.tolist(), "threshold": found.threshold, "truth": score}
+    return {
+        "units": units,
+        "share": found.share.tolist(),
+        "threshold": found.threshold,
+        "truth": score,
+        "judged": int(found.judged.sum()),
+        "samples": [int(n) for n in found.samples],
+        "samples_per_weight": found.samples_per_weight,
+        "warnings": found.warnings(),
+    }
 
 
 def _samples(r: np.ndarray, missing: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,25 +186,44 @@ def _samples(r: np.ndarray, missing: np.ndarray, lags: int) -> tuple[np.ndarray,
     return F.astype(np.float64), np.where(seen, np.arctanh(np.where(seen, now, 0.0)), np.nan)
 
 
-def _regressions(F: np.ndarray, x: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights [P, N] of ridge regressions over the samples of each unit, the surprise's size [N], and which units have
-    enough samples on both sides [N]."""
+def _regressions(
+    F: np.ndarray, x: np.ndarray, enough: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weights [P, N] of ridge regressions over the samples of each unit, and the surprise's size [N]; the length of the
+    weights and the surprise's size again [draws, N] in recordings of blocks drawn with replacement."""
     P, N = F.shape[1], x.shape[1]
     weights, spread = np.zeros((P, N)), np.ones(N)
+    reaches, spreads = np.zeros((_DRAWS, N)), np.ones((_DRAWS, N))
     seen = np.isfinite(x)
-    enough = (seen.sum(0) >= max(_FEWEST, 2 * P)) & (np.isfinite(x_test).sum(0) >= _FEWEST)
+    block = np.arange(len(x)) * _BLOCKS // len(x)
+    counts = np.random.default_rng(seed).multinomial(_BLOCKS, np.full(_BLOCKS, 1 / _BLOCKS), _DRAWS)
     for i in np.flatnonzero(enough):
-        rows, target = F[seen[:, i]], x[seen[:, i], i]
-        G = rows.T @ rows
-        G[np.diag_indices(P)] += _RIDGE * np.trace(G) / P
-        weights[:, i] = np.linalg.solve(G, rows.T @ target)
-        spread[i] = max(float((target - rows @ weights[:, i]).std()), 1e-12)
-    return weights, spread, enough
+        rows = np.concatenate([F[seen[:, i]], x[seen[:, i], i, None]], 1)
+        parts = np.split(rows, np.searchsorted(block[seen[:, i]], np.arange(1, _BLOCKS)))
+        G = np.stack([part.T @ part for part in parts])  # [blocks, P + 1, P + 1]
+        sizes = np.array([len(part) for part in parts])
+        weights[:, i] = _ridge(G.sum(0))
+        spread[i] = max(float((rows[:, -1] - rows[:, :-1] @ weights[:, i]).std()), 1e-12)
+        for k, count in enumerate(counts):
+            drawn, n = np.tensordot(count, G, 1), count @ sizes
+            w = _ridge(drawn) if n else weights[:, i]
+            square = drawn[-1, -1] - 2 * (w @ drawn[:-1, -1]) + w @ drawn[:-1, :-1] @ w
+            spreads[k, i] = math.sqrt(max(square / n, 1e-24)) if n else spread[i]
+            reaches[k, i] = np.linalg.norm(w[:-1])
+    return weights, spread, reaches, spreads
 
 
-def _beyond_noise(weights: np.ndarray, spread: np.ndarray, enough: np.ndarray) -> np.ndarray:
-    """Part [N] of the surprises' variance that noise through the weights [P, N] cannot make, 0 to 1."""
-    reach = np.sqrt((weights**2).sum(0))
+def _ridge(G: np.ndarray) -> np.ndarray:
+    """Weights [P] of the last column on the others, from their products [P + 1, P + 1]."""
+    P = len(G) - 1
+    A = G[:-1, :-1].copy()
+    A[np.diag_indices(P)] += _RIDGE * np.trace(A) / P
+    found: np.ndarray = np.linalg.solve(A, G[:-1, -1])
+    return found
+
+
+def _beyond_noise(reach: np.ndarray, spread: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """Part [N] of the surprises' variance that noise through weights of length reach [N] cannot make, 0 to 1."""
     ratio = np.divide(spread, reach, out=np.full(len(spread), np.inf), where=enough & (reach > 0))
     if not np.isfinite(ratio).any():
         return np.zeros(len(spread))

@@ -155,15 +155,20 @@ def test_input_units_are_printed_beside_the_truth(tmp_path: Path, capsys: pytest
     found = json.loads(capsys.readouterr().out)
     assert found["units"] == list(range(20, 40)) and len(found["share"]) == 40
     assert found["truth"] == {"auc": 1.0, "precision": 1.0, "recall": 1.0}
+    assert found["judged"] == 40 and found["warnings"] == []
+    assert found["samples_per_weight"] == np.median(found["samples"]) / 41 > 10
     assert main(["identify", "inputs", "--data", str(tmp_path / "x.npz")]) == 0
     said = capsys.readouterr().out
     assert said.startswith("20 of 40 units carry an input: 20, 21,") and "auc 1, precision 1, recall 1" in said
+    assert "40 of 40 units judged" in said and "warning" not in said
     np.savez(tmp_path / "plain.npz", rs=trials.activity, vs=np.zeros((6, 400)))
     assert main(["identify", "inputs", "--data", str(tmp_path / "plain.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found | {"truth": None}
     write_rates(tmp_path / "ring.npz", RING)
     assert main(["identify", "inputs", "--data", str(tmp_path / "ring.npz")]) == 0
-    assert "no truth beside it: this network's inputs scale its connections" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no truth beside it: this network's inputs scale its connections" in said
+    assert "warning: few units, 16 where 30 are wanted" in said
     assert "factors: expected 1 to" in refused(capsys, "inputs", "--data", tmp_path / "x.npz", "--factors", "40")
 
 

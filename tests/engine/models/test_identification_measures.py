@@ -12,7 +12,7 @@ from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.models.identification import FittedIdentification, IdentificationConfig, NetworkConfig
 from neurorbit.engine.models.identification.input_units import infer_input_units, score_input_units
 from neurorbit.engine.models.identification.measures import evaluate_runs
-from neurorbit.engine.models.identification.members import members
+from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling
 from neurorbit.engine.simulate.head_direction import head_direction
@@ -41,7 +41,7 @@ def known(trials: RateTrials, W: Any, W_in: Any, **changes: Any) -> FittedIdenti
             network.W_in.copy_(torch.as_tensor(W_in, dtype=torch.float32))
     loss = torch.arange(len(W), dtype=torch.float32)
     return FittedIdentification(
-        config, tuple(members(config)), network.requires_grad_(False), Scaling("rates", 1.0), loss
+        config, tuple(GRID.members(config)), network.requires_grad_(False), Scaling("rates", 1.0), loss
     )
 
 
@@ -127,6 +127,7 @@ def test_units_that_carry_the_input_are_found_from_activity_alone() -> None:
     signs = np.sign(found.loading[truth, 0])
     assert abs(signs[:SHIFTERS].sum()) == SHIFTERS and (signs[SHIFTERS:] == -signs[0]).all()  # two populations
     assert found.share[truth].min() > 0.5 and found.share[~truth].max() < 0.1
+    assert found.n_weights == 81 and found.judged.all() and found.samples.min() >= 162
 
 
 def test_where_nothing_carries_the_input_nothing_is_found() -> None:
@@ -135,6 +136,22 @@ def test_where_nothing_carries_the_input_nothing_is_found() -> None:
     assert not found.carries.any()
     score = score_input_units(found, without.truth.population > 0)  # type: ignore[union-attr]
     assert math.isnan(score.precision) and score.recall == 0
+
+
+def test_short_recordings_hide_inputs_rather_than_invent_them() -> None:
+    """300 steps a side of 30 units and no input: the noise of the network alone, which spreads through its weights."""
+    short: dict[str, Any] = {"n_trials": 2, "steps": 300, "silent_steps": 100, "observe_shifters": True}
+    for seed in range(12):
+        found = infer_input_units(head_direction(14, 8, gain=0.0, seed=seed, **short))
+        assert not found.carries.any(), seed
+    [words] = [w for w in found.warnings() if "short data" in w]
+    assert found.samples_per_weight == pytest.approx(299 / 31) and "9.6 steps per fitted weight" in words
+    assert any("units were not judged" in w for w in found.warnings())
+    few = infer_input_units(head_direction(10, 8, seed=0, **short))
+    assert any("few units, 26" in w for w in few.warnings())
+    none = infer_input_units(head_direction(40, 20, **{**short, "steps": 100}))
+    [words] = none.warnings()
+    assert not none.judged.any() and "no unit could be judged: 162 active steps are needed" in words
 
 
 def test_where_the_units_that_carry_the_input_were_not_observed_none_is_found() -> None:
