@@ -18,10 +18,14 @@ TARGETS = {
     "lyapunov_max": (0.98 * EXPONENT, 1.02 * EXPONENT),
 }
 NEAR = 0.2  # standard deviations; the wings lie about two apart
+UNSTABLE = (1, 2, 2)  # directions: a saddle at the origin, which no orbit comes near, and a spiral in either wing
 
 
 def find_fixed_points(fits: list[FittedPlrnn]) -> dict[str, Any]:
-    """Per run, how far the nearest fixed point of the model is from each true one, and how many are near."""
+    """Per run, how far the nearest fixed point of the model is from each true one, and how many are near.
+
+    unstable: directions in which those nearest ones are unstable.
+    """
     orbit = torch.as_tensor(lorenz63(200_000))
     truth = standardised_points(Lorenz63().fixed_points(), orbit)  # [3, N]
     found = []
@@ -36,11 +40,15 @@ def find_fixed_points(fits: list[FittedPlrnn]) -> dict[str, Any]:
             cycles = fixed_points(one)
             if len(cycles):
                 points = fitted.model.cpu().observe(cycles.points[:, 0].float().expand(n_models, -1, -1))[e]
-                distance = torch.cdist(truth, points.double()).min(1).values.tolist()
+                nearest = torch.cdist(truth, points.double()).min(1)
+                distance = nearest.values.tolist()
+                unstable = (cycles.eigenvalues.abs() > 1).sum(1)[nearest.indices].tolist()
             else:
-                distance = []
-            found.append({"near": sum(d < NEAR for d in distance), "total": len(cycles), "distance": distance})
-    return {"fixed_points": {"near_within_sd": NEAR, "of": len(truth), "runs": found}}
+                distance, unstable = [], []
+            near = sum(d < NEAR for d in distance)
+            found.append({"near": near, "total": len(cycles), "distance": distance, "unstable": unstable})
+    known = {"near_within_sd": NEAR, "of": len(truth), "unstable": UNSTABLE}
+    return {"fixed_points": {**known, "runs": found}}
 
 
 if __name__ == "__main__":

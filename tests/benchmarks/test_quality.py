@@ -47,6 +47,10 @@ def test_result_names_command_commit_and_steps(files, tmp_path, capsys):
     assert result["state"] == "last"
     assert len(result["runs"]) == len(result["fixed_points"]["runs"]) == 2
     assert result["command"].startswith("python -m benchmarks.quality.lorenz63 --train")
+    for one in result["fixed_points"]["runs"]:
+        assert len(one["distance"]) == len(one["unstable"]) == 3 and one["near"] == sum(
+            d < 0.2 for d in one["distance"]
+        )
     assert result["parameters_per_model"] == 3 + 3 + 3 * 100 + 100 * 3 + 100
     assert set(result["targets"]) == {"d_stsp", "d_h", "lyapunov_max"}
     assert {"commit", "date", "versions", "median", "mad", "variants"} <= set(result)
@@ -54,6 +58,13 @@ def test_result_names_command_commit_and_steps(files, tmp_path, capsys):
     assert again["resumed"] is True
     assert again["median"] == result["median"]
     assert '"steps": [' in capsys.readouterr().out
+
+
+def test_the_true_points_are_unstable_in_the_directions_named():
+    system = Lorenz63()
+    for (x, y, z), unstable in zip(system.fixed_points(), lorenz_quality.UNSTABLE, strict=True):
+        J = [[-system.sigma, system.sigma, 0], [system.rho - z, -1, -x], [y, x, -system.beta]]
+        assert (np.linalg.eigvals(J).real > 0).sum() == unstable
 
 
 def test_prediction_error_in_units_of_the_data(files, tmp_path):
