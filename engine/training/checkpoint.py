@@ -58,7 +58,10 @@ def load_digested(path: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: was cut or edited ({error})") from None
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    if header.get("__metadata__", {}).get("sha256") != hashlib.sha256(tensor_bytes(tensors)).hexdigest():
+    digest = header.get("__metadata__", {}).get("sha256")
+    if digest is None:
+        raise ValueError(f"{path}: holds no digest: it was cut or edited, or an earlier version wrote it")
+    if digest != hashlib.sha256(tensor_bytes(tensors)).hexdigest():
         raise ValueError(f"{path}: does not match its digest: it was cut or edited")
     return tensors
 

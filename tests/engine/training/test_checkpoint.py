@@ -17,6 +17,7 @@ from neurorbit.engine.training.checkpoint import (
     load_digested,
     load_newest,
     save_checkpoint,
+    tensor_bytes,
 )
 from neurorbit.engine.whole_files import write_atomically
 
@@ -94,6 +95,13 @@ def test_any_changed_byte_and_any_cut_of_a_file_that_stands_alone_is_found(
     else:  # a change of white space in the header changes nothing that is read
         assert not cut and found.keys() == tensors.keys()
         assert all(torch.equal(found[n], v) for n, v in tensors.items())
+
+
+def test_a_file_without_a_digest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(tensor_bytes(checkpoint(3).tensors))
+    with pytest.raises(ValueError, match=r"best\.safetensors: holds no digest: it was cut or edited, or an earlier"):
+        load_digested(path)
 
 
 def test_all_damaged_is_an_error_that_names_the_files(tmp_path: Path) -> None:
