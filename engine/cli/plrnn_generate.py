@@ -32,6 +32,8 @@ class GenerateCommand:
     """The arrays in the file are [N, T]."""
     state: Literal["best", "last"] = "best"
     """Each run's best state during training, or its last."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
 
 
 def main(arguments: list[str], prog: str) -> int:
@@ -41,9 +43,10 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.data import check_orbit_path, write_orbits
     from neurorbit.engine.models.plrnn.fitted import generate_runs, load
     from neurorbit.engine.models.plrnn.fitting import DataSource
+    from neurorbit.engine.training.device import find_device
 
     check_orbit_path(command.out)
-    fits = load(command.workdir, state=command.state)
+    fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
     series = None
     if command.data is not None:
         series = DataSource(command.data, command.key, command.inputs_key, command.transpose).read()

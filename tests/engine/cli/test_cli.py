@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from neurorbit.engine.cli.main import COMMANDS, main
 from neurorbit.engine.simulate import lorenz63
@@ -80,6 +81,9 @@ def test_generate_writes_orbits(fitted: Path, data: Path, tmp_path: Path, capsys
     np.testing.assert_allclose(one, every[1], rtol=1e-5)
     assert "[7, 3] written to" in capsys.readouterr().out
     assert "run: expected 0 to 1, got 2" in refused(capsys, *words, "--out", str(tmp_path / "x.npy"), "--run", "2")
+    if not torch.cuda.is_available():
+        said = refused(capsys, *words, "--out", str(tmp_path / "x.npy"), "--device", "cuda")
+        assert "device: cuda was asked for, but torch finds no CUDA device" in said
 
 
 def test_simulate_is_the_library_function(tmp_path: Path) -> None:
