@@ -15,10 +15,10 @@ SMOOTHING = 0.0625  # of a width: sd of the Gaussian over a neuron's lag histogr
 
 @dataclass(frozen=True, eq=False)
 class Participation:
-    """The neurons of one sequence, sorted by their lag."""
+    """The neurons of one sequence, sorted by their lag; last those that never fire in it."""
 
     neuron: np.ndarray  # [N] int
-    lag_bins: np.ndarray  # [N] where the neuron fires most, from the middle of the sequence
+    lag_bins: np.ndarray  # [N] where the neuron fires most, from the middle of the sequence; NaN where it never does
     share: np.ndarray  # [N] of the response at the detections
     p_value: np.ndarray  # [N]
 
@@ -88,6 +88,6 @@ def participation(
     p[peak == 0] = 1.0
     response = np.maximum((counts * w).sum(1), 0.0)
     share = response / response.sum() if response.sum() > 0 else response
-    lag = np.where(peak > 0, smooth.argmax(1), w.argmax(1)) - (W - 1) / 2 - shift
+    lag = np.where(peak > 0, smooth.argmax(1), np.nan) - (W - 1) / 2 - shift
     rows = np.lexsort((np.arange(N), lag))
     return Participation(rows, lag[rows], share[rows], p[rows])

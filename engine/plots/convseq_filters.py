@@ -104,7 +104,7 @@ def sequence_participation(
                          label="planted")  # fmt: skip
             text += f", {int((planted & chosen).sum())} of {int(planted.sum())} planted"
         axes.set_title(text if len(parts) == 1 else f"sequence {k}: {text}", fontsize=9)
-        half = max(width / 2 * axis.scale, float(np.abs(lag).max(initial=0.0)))
+        half = max(width / 2 * axis.scale, float(np.abs(lag[np.isfinite(lag)]).max(initial=0.0)))
         axes.set(xlim=(-half, half), ylim=(-0.03 * (share.max(initial=0.0) or 1.0), None))
         axes.spines["left"].set_color(FAINT)
         plain_ticks(axes.xaxis, 6)
@@ -122,7 +122,7 @@ def order_recovered(part: ParticipationLike, order: Values, *, width: int, bin_s
     planted = np.asarray(order, dtype=int)
     rank = {int(n): i for i, n in enumerate(planted)}
     neuron = np.asarray(part.neuron, dtype=int)
-    mine = np.array([int(n) in rank for n in neuron], dtype=bool)
+    mine = np.array([int(n) in rank for n in neuron], dtype=bool) & np.isfinite(part.lag_bins)
     if mine.sum() < 2:
         raise ValueError(f"order: expected at least 2 of its neurons among the filter's, got {int(mine.sum())}")
     x = np.array([rank[int(n)] for n in neuron[mine]], dtype=float)

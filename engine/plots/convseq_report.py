@@ -65,8 +65,8 @@ def sequence_sections(results: SequenceResults, pictures: Mapping[str, Figure | 
     sections.append(Section("The sequence in the recording", figures=_drawn(pictures, "raster")))
     sections.append(Section("Filters", figures=_drawn(pictures, "filters")))
     if results.participation:
-        drawn = _drawn(pictures, "participation", "order")
-        sections.append(Section("Neurons that take part", _neurons_text(results), drawn, neurons_table(results)))
+        drawn, table = _drawn(pictures, "participation", "order"), neurons_table(results)
+        sections.append(Section("Neurons that take part", _neurons_text(results), drawn, table if table[1] else None))
     if results.position is not None:
         drawn = _drawn(pictures, "position")
         text = "" if drawn else "No detection, so nothing to compare with the position."
@@ -128,7 +128,7 @@ def detections_table(results: SequenceResults) -> Table:
 
 
 def neurons_table(results: SequenceResults) -> Table:
-    """The neurons of each sequence with the smallest p-values, at most 15, by their lag."""
+    """The neurons that take part in each sequence, the 15 with the smallest p-values, by their lag."""
     bin_s = results.recording.bin_s
     unit = "bins" if bin_s is None else "s"
     head = ["sequence", "neuron", f"lag ({unit})", "share of response", "p-value"]
@@ -136,8 +136,9 @@ def neurons_table(results: SequenceResults) -> Table:
     for k, part in enumerate(results.participation[:MAX_SEQUENCES]):
         p, share = one_row("p_value", part.p_value), one_row("share", part.share)
         lag = one_row("lag_bins", part.lag_bins)
-        best = np.lexsort((-share, p))[:MAX_NEURONS]
-        for i in sorted(best.tolist(), key=lambda i: float(lag[i])):
+        chosen = members(part, results.level)
+        best = [i for i in np.lexsort((-share, p)) if chosen[i]][:MAX_NEURONS]
+        for i in sorted(best, key=lambda i: float(lag[i])):
             rows.append([k, int(part.neuron[i]), float(lag[i] * (bin_s or 1.0)), float(share[i]), float(p[i])])
     return head, rows
 
@@ -218,8 +219,12 @@ def _neurons_text(results: SequenceResults) -> str:
     many = " and ".join([", ".join(map(str, some[:-1])), str(some[-1])]) if len(some) > 1 else str(some[0])
     return (
         f"{many} of {count(results.recording.n_neurons, 'neuron')} take part at a false discovery rate of "
-        f"{results.level:g}. The table holds the {MAX_NEURONS} with the smallest p-values of each sequence; "
-        "lags count from the middle of the sequence."
+        f"{results.level:g}."
+    ) + (
+        f" The table holds those with the smallest p-values, at most {MAX_NEURONS} of each sequence; lags count from "
+        "the middle of the sequence."
+        if any(some)
+        else ""
     )
 
 

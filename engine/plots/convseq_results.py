@@ -145,7 +145,7 @@ def sequence_figures(results: SequenceResults) -> dict[str, Figure]:
                 truth_times=() if results.truth is None else results.truth.times_of(k), shift=_shift(results, k, w[k]),
             )  # fmt: skip
         order = orders[k]
-        if results.participation and order is not None:
+        if results.participation and order is not None and _firing(results.participation[k], order) > 1:
             figures[f"order{suffix}"] = order_recovered(results.participation[k], order, width=W, bin_s=bin_s)
         if results.position is not None and times.size:
             figures[f"position{suffix}"] = detections_over_position(
@@ -171,6 +171,12 @@ def _thresholds(found: DetectionsLike) -> dict[str, float]:
 
 def _other(limits: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in limits.items() if not name.startswith("random")}
+
+
+def _firing(part: ParticipationLike, order: Array) -> int:
+    """How many of the planted neurons fire at the detections."""
+    lag = one_row("lag_bins", part.lag_bins)
+    return int((np.isin(np.asarray(part.neuron, dtype=int), order) & np.isfinite(lag)).sum())
 
 
 def _shift(results: SequenceResults, k: int, w: Array) -> float:

@@ -16,7 +16,7 @@ from neurorbit.engine.models.convseq.members import Member, members
 from neurorbit.engine.models.convseq.responses import Recording, responder
 from neurorbit.engine.training.device import find_device
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.settings import from_dict
+from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +75,12 @@ def load(workdir: str | os.PathLike[str]) -> FittedConvseq:
     """The fitted ensemble of a run folder, as of its newest checkpoint."""
     folder = RunFolder(workdir)
     config, content = read_config(folder)
-    checkpoint, _ = folder.newest()
-    if checkpoint is None:
-        raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
-    return build(config, content["data"]["n_neurons"], checkpoint.tensors)
+    return build(config, content["data"]["n_neurons"], saved_tensors(folder, "last"))
 
 
 def read_config(folder: RunFolder) -> tuple[ConvseqConfig, dict[str, Any]]:
     """The settings of a run folder, checked, and the whole content of its config.json."""
-    content = folder.config
-    if not isinstance(content, dict) or content.get("system") != "convseq" or "config" not in content:
-        raise ValueError(f"{folder.path / 'config.json'}: is not the configuration of a convSeq fit")
-    config = from_dict(ConvseqConfig, content["config"])
-    config.check()
-    return config, content
+    return saved_settings(folder, ConvseqConfig, "convseq", "a convSeq fit")
 
 
 def build(
@@ -97,11 +89,5 @@ def build(
     """A fitted ensemble from the tensors of a checkpoint; its models are those of the settings unless given."""
     found = tuple(members(config) if of is None else of)
     filters = SequenceFilters(config, n_neurons, [m.seed for m in found])
-    parameters = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
-    try:
-        filters.load_state_dict(parameters)
-    except RuntimeError as error:
-        raise ValueError(
-            f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}"
-        ) from None
-    return FittedConvseq(config, found, filters.requires_grad_(False), tensors["record/best_value"])
+    load_parameters(filters, tensors)
+    return FittedConvseq(config, found, filters.requires_grad_(False), tensors["best_value"])

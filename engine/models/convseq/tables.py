@@ -41,14 +41,15 @@ def write_detections(path: str | os.PathLike[str], found: Found) -> Path:
 
 
 def write_neurons(path: str | os.PathLike[str], found: Found) -> Path:
-    """One row per neuron and sequence: those that take part (significant at a false discovery rate of 5 %) by lag,
-    ranked from 0, then the others by lag, without a rank."""
+    """One row per neuron and sequence: those that take part (at a false discovery rate as the level of the detections,
+    0.05 without one) by lag, ranked from 0; then the others, without rank. Who never fires in it has no lag."""
     rows: list[list[Any]] = []
     for k, p in enumerate(found.participation):
-        part = p.significant()
+        part = p.significant(0.05 if found.detections.level is None else found.detections.level)
         for rank, i in enumerate(np.argsort(~part, kind="stable")):
             own = rank if part[i] else ""
-            rows.append([found.run, k, p.neuron[i], own, p.lag_bins[i], p.share[i], p.p_value[i], int(part[i])])
+            lag = "" if np.isnan(p.lag_bins[i]) else p.lag_bins[i]
+            rows.append([found.run, k, p.neuron[i], own, lag, p.share[i], p.p_value[i], int(part[i])])
     return _write(path, NEURON_COLUMNS, rows)
 
 

@@ -86,6 +86,7 @@ def test_without_detections_nobody_takes_part() -> None:
     planted = plant()
     part = found(planted, np.zeros(0, np.int64))
     assert (part.p_value == 1).all() and (part.share == 0).all() and not part.significant().any()
+    assert np.isnan(part.lag_bins).all()
 
 
 def test_silent_neurons_do_not_take_part() -> None:
@@ -96,6 +97,7 @@ def test_silent_neurons_do_not_take_part() -> None:
     quiet = Planted(SpikeEvents.from_dense(x), planted.times, planted.sequence, planted.order, {})
     part = found(quiet, starts_of(planted))
     assert part.p_value[part.neuron == silent].tolist() == [1.0]
+    assert part.neuron[-1] == silent and np.flatnonzero(np.isnan(part.lag_bins)).tolist() == [59]
 
 
 def test_smallest_p_value() -> None:

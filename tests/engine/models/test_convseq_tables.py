@@ -1,5 +1,6 @@
 """Tables of detections and neurons: what is written is read, what was damaged is refused."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,16 @@ def test_no_detections(tmp_path: Path) -> None:
 
 
 def test_neurons(tmp_path: Path) -> None:
+    """Who takes part comes first; who never fires has no lag; the level is that of the detections."""
     lines = write_neurons(tmp_path / "n.csv", found(0.05)).read_text().splitlines()
-    assert lines[0] == "run,sequence,neuron,rank,lag_bins,share,p_value,takes_part" and len(lines) == 7
-    sequence = ["2,0,-3.5,0.5,0.001,1", "1,1,8,0.25,0.02,1", "0,,0,0.25,1,0"]  # who takes part comes first
+    assert lines[0] == "run,sequence,neuron,rank,lag_bins,share,p_value,takes_part"
+    sequence = ["2,0,-3.5,0.5,0.001,1", "1,1,8,0.25,0.02,1", "0,,0,0.25,1,0"]
     assert lines[1:] == [f"1,{k},{row}" for k in range(2) for row in sequence]
+    strict = found(0.05)
+    strict.participation[0].lag_bins[1] = np.nan
+    strict = dataclasses.replace(strict, detections=dataclasses.replace(strict.detections, level=0.01))
+    lines = write_neurons(tmp_path / "n.csv", strict).read_text().splitlines()
+    assert lines[1:4] == ["1,0,2,0,-3.5,0.5,0.001,1", "1,0,0,,,0.25,1,0", "1,0,1,,8,0.25,0.02,0"]
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,15 @@ def test_the_neurons_with_the_smallest_p_values_are_listed_by_lag(monkeypatch):
     np.testing.assert_allclose([row[2] for row in rows[:5]], [-0.4, -0.2, 0.0, 0.2, 0.4])
 
 
+def test_without_detections_no_neuron_is_listed():
+    r = make()
+    part = r.participation[0]
+    part.p_value[:], part.lag_bins[:] = 1.0, np.nan
+    assert neurons_table(r)[1] == [] and "order" not in sequence_figures(r)
+    (section,) = (s for s in sequence_sections(r, {}) if s.heading == "Neurons that take part")
+    assert section.table is None and section.text == "0 of 8 neurons take part at a false discovery rate of 0.05."
+
+
 def test_settings_are_flat():
     head, rows = settings_table(full(1).settings)
     assert rows == [["width", 20], ["loss.tv.o", 200.0], ["seeds", "0, 1"], ["note", "<b>"]] and len(head) == 2
