@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
+from neurorbit.engine.training.ensembles import Fit
 from neurorbit.engine.training.loop import Outcome
 
 
@@ -29,3 +31,12 @@ def say_how_it_ended(
     where = workdir if write_report is None else write_report()
     print(f"{n_runs} {'run' if n_runs == 1 else 'runs'} trained for {outcome.step} steps: {where}")
     return 0
+
+
+def say_how_shapes_ended(
+    found: Fit[Any], workdir: str, resume: str, write_report: Callable[[], str] | None = None
+) -> int:
+    """The same for a fit of several shapes: the last one's outcome tells where training stopped."""
+    last = found.outcomes[-1]
+    n_runs = sum(len(f.members) for f in found.fitted)
+    return say_how_it_ended(Outcome(found.status, last.step, last.signal), n_runs, workdir, resume, write_report)

@@ -182,14 +182,14 @@ class Trainer:
         tensors |= {f"problem/{n}": v for n, v in self.problem.state().items()}
         values = {"metrics_bytes": self._metrics_bytes, "steps": self.steps, "labels": list(self.problem.labels)}
         self.folder.save(Checkpoint(self.step, tensors, values))
-        self._save_best()
+        self.folder.save_best(self.best_state())
         self._saved = self.step
 
-    def _save_best(self) -> None:
-        assert self.folder is not None
+    def best_state(self) -> dict[str, Tensor]:
+        """What best.safetensors holds: the best parameters, constants, when they were reached, how good they were."""
         best = {f"parameters/{n}": v for n, v in self.best_parameters().items()}
         best |= {f"constants/{n}": v for n, v in self.problem.constants().items()}
-        self.folder.save_best(best | {"best_step": self.record.best_step, "best_value": self.record.best_value})
+        return best | {"best_step": self.record.best_step, "best_value": self.record.best_value}
 
     def restore(self) -> None:
         """Continue from the folder's newest whole checkpoint; from the start when there is none."""
@@ -214,4 +214,4 @@ class Trainer:
                 )
             target.copy_(found)
         self.record.restored()
-        self._save_best()  # the last one may be younger than the checkpoint, damaged or missing
+        self.folder.save_best(self.best_state())  # the last one may be younger than the checkpoint, damaged or missing

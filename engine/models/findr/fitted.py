@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -20,9 +18,8 @@ from neurorbit.engine.models.findr.members import Member, members
 from neurorbit.engine.models.findr.network import Findr, Trials
 from neurorbit.engine.models.findr.prepared import Session, session_of
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.settings import from_dict
+from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors, shape_folders
 
-STATES = ("best", "last")
 SAMPLES = 8
 
 
@@ -160,48 +157,18 @@ def load(
     workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu"
 ) -> list[FittedFindr]:
     """The fitted ensembles of a run folder, one per shape: each model's best state, or its last."""
-    if state not in STATES:
-        raise ValueError(f"state: expected best or last, got {state!r}")
-    return [_load_one(RunFolder(folder), state, device) for folder in shape_folders(RunFolder(workdir))]
-
-
-def shape_folders(root: RunFolder) -> list[Path]:
-    """The folder of each shape; of a grid that was stopped those that have begun."""
-    found = sorted(root.path.glob("shape_*"), key=lambda p: int(p.name.split("_")[1]))
-    begun = [p for p in found if (p / "best.safetensors").exists() or (p / "checkpoints").exists()]
-    return begun or found[:1] or [root.path]
+    return [_load_one(folder, state, device) for folder in shape_folders(RunFolder(workdir))]
 
 
 def read_config(folder: RunFolder) -> tuple[FindrConfig, dict[str, Any]]:
     """The settings of a run folder, checked, and the whole content of its config.json."""
-    content = folder.config
-    if not isinstance(content, dict) or content.get("system") != "findr" or "config" not in content:
-        raise ValueError(f"{folder.path / 'config.json'}: is not the configuration of a FINDR fit")
-    config = from_dict(FindrConfig, content["config"])
-    config.check()
-    return config, content
+    return saved_settings(folder, FindrConfig, "findr", "a FINDR fit")
 
 
 def _load_one(folder: RunFolder, state: str, device: str) -> FittedFindr:
     config, content = read_config(folder)
-    if state == "best":
-        tensors = _read_best(folder.path / "best.safetensors")
-    else:
-        checkpoint, _ = folder.newest()
-        if checkpoint is None:
-            raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
-        tensors = checkpoint.tensors | {"best_value": checkpoint.tensors["record/best_value"]}
     data = content["data"]
-    return build(config, data["n_neurons"], data["n_inputs"], data["bin_s"], tensors, device)
-
-
-def _read_best(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent}: holds no fitted state yet: let the fit run longer, or resume it") from None
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: was cut or edited ({error}): resume the fit, which writes it again") from None
+    return build(config, data["n_neurons"], data["n_inputs"], data["bin_s"], saved_tensors(folder, state), device)
 
 
 def build(
@@ -215,13 +182,7 @@ def build(
     """A fitted ensemble from the tensors of best.safetensors or of a checkpoint."""
     found = members(config)
     network = Findr(config, n_neurons, n_inputs, bin_s, [m.seed for m in found])
-    values = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
-    try:
-        network.load_state_dict(values)
-    except RuntimeError as error:
-        raise ValueError(
-            f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}"
-        ) from None
+    load_parameters(network, tensors)
     baselines = tuple(
         (tensors[f"constants/baseline/{s}/by_trial"].cpu(), tensors[f"constants/baseline/{s}/by_bin"].cpu())
         for s in range(len(n_neurons))

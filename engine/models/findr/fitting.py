@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from neurorbit.engine.data.read_trials import read_trials
 from neurorbit.engine.data.spike_trials import BIN_S, SpikeTrials
 from neurorbit.engine.models.findr.config import FindrConfig
@@ -17,8 +19,9 @@ from neurorbit.engine.models.findr.objective import FindrObjective
 from neurorbit.engine.models.findr.prepared import prepare
 from neurorbit.engine.training.config import LoopConfig
 from neurorbit.engine.training.device import find_device
+from neurorbit.engine.training.ensembles import Fit, train_shapes
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.loop import Outcome, Status, Trainer
+from neurorbit.engine.training.loop import Trainer
 from neurorbit.engine.training.momentum import StackedOptimiser, StackedSgd
 from neurorbit.engine.training.optimiser import StackedAdam
 from neurorbit.engine.training.progress import LoggingReporter, Reporter
@@ -42,22 +45,6 @@ class TrialSource:
         return [read_trials(path, bin_s=self.bin_s) for path in self.paths]
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Result of a fit: how each shape's training ended, and the fitted ensembles at their best states."""
-
-    outcomes: list[Outcome]
-    fitted: list[FittedFindr]
-
-    @property
-    def status(self) -> Status:
-        """stopped, or diverged when no model of any shape is left, or finished."""
-        found = [o.status for o in self.outcomes]
-        if "stopped" in found:
-            return "stopped"
-        return "diverged" if all(s == "diverged" for s in found) else "finished"
-
-
 def fit(
     config: FindrConfig,
     sessions: SpikeTrials | Sequence[SpikeTrials],
@@ -66,7 +53,7 @@ def fit(
     source: TrialSource | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
-) -> Fit:
+) -> Fit[FittedFindr]:
     """Infer the flow behind the spikes with folds x rates x runs models, all of one shape in one launch.
 
     Choices and the truth that a simulation knows take no part.
@@ -85,16 +72,13 @@ def fit(
     """
     every = [sessions] if isinstance(sessions, SpikeTrials) else list(sessions)
     prepared = _Prepared(config, every)
-    trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes[:1]]  # finds what is wrong
+    prepared.trainer(prepared.shapes[0], None, reporter)  # finds what is wrong, early
     _note_silent_neurons(every, reporter)
     _note_early_end(config, reporter)
     if workdir is None:
-        trainers += [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes[1:]]
-        return _run([(lambda t=t: t, c) for t, c in trainers], prepared)  # type: ignore[misc]
-    del trainers
+        return prepared.train(reporter)
     record = {"system": "findr", "format": 1, "config": to_dict(config), "data": _data_record(every, source)}
-    root = RunFolder.create(workdir, record, overwrite=overwrite)
-    return _train(root, record, prepared, reporter)
+    return prepared.train(reporter, RunFolder.create(workdir, record, overwrite=overwrite), record)
 
 
 def resume(
@@ -102,14 +86,14 @@ def resume(
     *,
     sessions: SpikeTrials | Sequence[SpikeTrials] | None = None,
     reporter: Reporter | None = None,
-) -> Fit:
+) -> Fit[FittedFindr]:
     """Continue a stopped fit; on the same device it ends bit for bit as if it had never been stopped.
 
     The data are read from where the fit found them unless they are given; other data are refused.
     """
     root = RunFolder(workdir)
     config, record = read_config(root)
-    return _train(root, record, _Prepared(config, same_sessions(record["data"], sessions)), reporter)
+    return _Prepared(config, same_sessions(record["data"], sessions)).train(reporter, root, record)
 
 
 def same_sessions(
@@ -175,6 +159,19 @@ class _Prepared:
             schedule=schedule_of(config, per_epoch),
         )
 
+    def train(
+        self, reporter: Reporter | None, root: RunFolder | None = None, record: dict[str, Any] | None = None
+    ) -> Fit[FittedFindr]:
+        """Every shape, from where the folder has it."""
+
+        def trainer(config: FindrConfig, folder: RunFolder | None) -> Trainer:
+            return self.trainer(config, folder, reporter)
+
+        def fitted(config: FindrConfig, tensors: dict[str, Tensor]) -> FittedFindr:
+            return build(config, self.n_neurons, self.n_inputs, self.bin_s, tensors, str(self.device))
+
+        return train_shapes(self.shapes, trainer, fitted, root, record)
+
 
 def optimiser_of(config: FindrConfig) -> Callable[[ParameterStack], StackedOptimiser]:
     """The optimiser of a configuration."""
@@ -200,41 +197,6 @@ def schedule_of(config: FindrConfig, per_epoch: int) -> Callable[[int], float]:
         return 1.0 if kind == "constant" else half_cosine((epoch - rise) / max(epochs - rise, 1.0))
 
     return factor
-
-
-def _train(root: RunFolder, record: dict[str, Any], prepared: _Prepared, reporter: Reporter | None) -> Fit:
-    """One launch per shape, one after another; several shapes have a folder each inside the root."""
-    with root.lock():
-        makers = []
-        for k, config in enumerate(prepared.shapes):
-
-            def make(k: int = k, config: FindrConfig = config) -> Trainer:
-                folder = root
-                if len(prepared.shapes) > 1:
-                    path = root.path / f"shape_{k}"
-                    there = (path / "config.json").exists()
-                    folder = RunFolder(path) if there else RunFolder.create(path, record | {"config": to_dict(config)})
-                trainer = prepared.trainer(config, folder, reporter)
-                trainer.restore()
-                return trainer
-
-            makers.append((make, config))
-        return _run(makers, prepared)
-
-
-def _run(makers: Sequence[tuple[Callable[[], Trainer], FindrConfig]], prepared: _Prepared) -> Fit:
-    outcomes, fitted = [], []
-    for make, config in makers:
-        trainer = make()
-        outcomes.append(trainer.run())
-        tensors = {f"parameters/{n}": v for n, v in trainer.best_parameters().items()}
-        tensors |= {f"constants/{n}": v for n, v in trainer.problem.constants().items()}
-        tensors["best_value"] = trainer.record.best_value.cpu()
-        sizes = (prepared.n_neurons, prepared.n_inputs, prepared.bin_s)
-        fitted.append(build(config, *sizes, tensors, str(prepared.device)))
-        if outcomes[-1].status == "stopped":
-            break
-    return Fit(outcomes, fitted)
 
 
 def _note_silent_neurons(sessions: Sequence[SpikeTrials], reporter: Reporter | None) -> None:

@@ -21,12 +21,13 @@ from neurorbit.engine.analysis.flow_field import (
     standstill_points,
 )
 from neurorbit.engine.data.spike_trials import SpikeTrials
-from neurorbit.engine.models.findr.fitted import FittedFindr, load, shape_folders
+from neurorbit.engine.models.findr.fitted import FittedFindr, load
 from neurorbit.engine.models.findr.fitting import sessions_of
 from neurorbit.engine.models.findr.measures import best_per_fold, evaluate_fits
 from neurorbit.engine.models.findr.recovery import latents, recover, true_bits
 from neurorbit.engine.simulate.true_flow import true_flow
 from neurorbit.engine.training.folder import RunFolder
+from neurorbit.engine.training.saved import shape_folders
 from neurorbit.engine.training.settings import to_dict
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def write_run_report(
 
     root = RunFolder(workdir)
     every = sessions_of(workdir) if sessions is None else list(sessions)
-    results = gather_results(load(workdir, state=state), every, fold=fold, folders=shape_folders(root))
+    results = gather_results(
+        load(workdir, state=state), every, fold=fold, folders=[f.path for f in shape_folders(root)]
+    )
     return write_findr_report(root.path, results, title=title, intro=intro)
 
 

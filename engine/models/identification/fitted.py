@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.models.identification.config import IdentificationConfig
-from neurorbit.engine.models.identification.members import Member, members
+from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling, start_rates
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.settings import from_dict
+from neurorbit.engine.training.grid import Member
+from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors, shape_folders
 
-STATES = ("best", "last")
 SILENT_STEPS = 1000
 
 
@@ -98,43 +96,18 @@ def load(
     workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu"
 ) -> list[FittedIdentification]:
     """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
-    if state not in STATES:
-        raise ValueError(f"state: expected best or last, got {state!r}")
-    root = RunFolder(workdir)
-    folders = sorted(root.path.glob("shape_*"), key=lambda p: int(p.name.split("_")[1])) or [root.path]
-    return [_load_one(RunFolder(folder), state, device) for folder in folders]
+    return [_load_one(folder, state, device) for folder in shape_folders(RunFolder(workdir))]
 
 
 def read_config(folder: RunFolder) -> tuple[IdentificationConfig, dict[str, Any]]:
     """The settings of a run folder, checked, and the whole content of its config.json."""
-    content = folder.config
-    if not isinstance(content, dict) or content.get("system") != "identification" or "config" not in content:
-        raise ValueError(f"{folder.path / 'config.json'}: is not the configuration of an identification")
-    config = from_dict(IdentificationConfig, content["config"])
-    config.check()
-    return config, content
+    return saved_settings(folder, IdentificationConfig, "identification", "an identification")
 
 
 def _load_one(folder: RunFolder, state: str, device: str) -> FittedIdentification:
     config, content = read_config(folder)
-    if state == "best":
-        tensors = _read_best(folder.path / "best.safetensors")
-    else:
-        checkpoint, _ = folder.newest()
-        if checkpoint is None:
-            raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
-        tensors = checkpoint.tensors | {"best_value": checkpoint.tensors["record/best_value"]}
     data = content["data"]
-    return build(config, data["n_observed"], data["n_inputs"], data["kind"], tensors, device)
-
-
-def _read_best(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent}: holds no fitted state yet: let the fit run longer, or resume it") from None
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: was cut or edited ({error}): resume the fit, which writes it again") from None
+    return build(config, data["n_observed"], data["n_inputs"], data["kind"], saved_tensors(folder, state), device)
 
 
 def build(
@@ -146,7 +119,7 @@ def build(
     device: str = "cpu",
 ) -> FittedIdentification:
     """A fitted ensemble from the tensors of best.safetensors or of a checkpoint."""
-    found = tuple(members(config))
+    found = tuple(GRID.members(config))
     network = LeakyRnn(
         config.model,
         n_observed + config.n_hidden,
@@ -157,13 +130,7 @@ def build(
         alpha=torch.tensor([m.settings["alpha"] for m in found]),
         backend=config.backend,
     )
-    values = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
-    try:
-        network.load_state_dict(values | {"input_scale": tensors["constants/input_scale"]})
-    except RuntimeError as error:
-        raise ValueError(
-            f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}"
-        ) from None
+    load_parameters(network, tensors, input_scale=tensors["constants/input_scale"])
     scaling = Scaling(kind, float(tensors["constants/gain"]))
     return FittedIdentification(
         config, found, network.to(device).requires_grad_(False), scaling, tensors["best_value"].cpu()

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.data.read_rates import read_rates
 from neurorbit.engine.models.identification.config import IdentificationConfig
 from neurorbit.engine.models.identification.fitted import FittedIdentification, build, read_config
-from neurorbit.engine.models.identification.members import members, shapes
+from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.objective import IdentificationObjective
 from neurorbit.engine.models.identification.prepared import find_scaling, sequences
 from neurorbit.engine.training.device import find_device
+from neurorbit.engine.training.ensembles import Fit, train_shapes
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.loop import Outcome, Status, Trainer
+from neurorbit.engine.training.loop import Trainer
 from neurorbit.engine.training.progress import LoggingReporter, Reporter
 from neurorbit.engine.training.settings import to_dict
 
@@ -46,22 +49,6 @@ class RateSource:
         return cls(**{f.name: record[f.name] for f in dataclasses.fields(cls)})
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Result of a fit: how each shape's training ended, and the fitted ensembles at their best states."""
-
-    outcomes: list[Outcome]
-    fitted: list[FittedIdentification]
-
-    @property
-    def status(self) -> Status:
-        """stopped, or diverged when no model of any shape is left, or finished."""
-        found = [o.status for o in self.outcomes]
-        if "stopped" in found:
-            return "stopped"
-        return "diverged" if all(s == "diverged" for s in found) else "finished"
-
-
 def fit(
     config: IdentificationConfig,
     trials: RateTrials,
@@ -70,7 +57,7 @@ def fit(
     source: RateSource | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
-) -> Fit:
+) -> Fit[FittedIdentification]:
     """Identify the network behind trials with runs x grid models, all models of one shape in one launch.
 
     Headings and the truth that a simulation knows take no part.
@@ -88,19 +75,18 @@ def fit(
         RuntimeError: the device or the kernel is missing, or another process uses the folder.
     """
     prepared = _Prepared(config, trials)
-    trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes]  # finds what is wrong, early
+    for one in prepared.shapes:
+        prepared.trainer(one, None, reporter)  # finds what is wrong, early
     _note_constant_units(trials, reporter)
     if workdir is None:
-        return _run(trainers, prepared)
-    del trainers
+        return prepared.train(reporter)
     record = {"system": "identification", "format": 1, "config": to_dict(config), "data": _data_record(trials, source)}
-    root = RunFolder.create(workdir, record, overwrite=overwrite)
-    return _train(root, record, prepared, reporter)
+    return prepared.train(reporter, RunFolder.create(workdir, record, overwrite=overwrite), record)
 
 
 def resume(
     workdir: str | os.PathLike[str], *, trials: RateTrials | None = None, reporter: Reporter | None = None
-) -> Fit:
+) -> Fit[FittedIdentification]:
     """Continue a stopped fit; on the same device it ends bit for bit as if it had never been stopped.
 
     The data are read from where the fit found them unless they are given; other data are refused.
@@ -108,7 +94,7 @@ def resume(
     root = RunFolder(workdir)
     config, record = read_config(root)
     trials = same_trials(record["data"], trials)
-    return _train(root, record, _Prepared(config, trials), reporter)
+    return _Prepared(config, trials).train(reporter, root, record)
 
 
 def same_trials(record: dict[str, Any], trials: RateTrials | None) -> RateTrials:
@@ -145,12 +131,12 @@ class _Prepared:
         self.series = sequences(trials, self.scaling, config.loss.start_bins)
         self.input_scale = varying
         self.trials = trials
-        self.shapes = shapes(config)
+        self.shapes = GRID.shapes(config)
 
     def trainer(self, config: IdentificationConfig, folder: RunFolder | None, reporter: Reporter | None) -> Trainer:
         objective = IdentificationObjective(
             config,
-            members(config),
+            GRID.members(config),
             self.series,
             self.trials.n_observed,
             self.scaling,
@@ -167,36 +153,19 @@ class _Prepared:
             rectified=False,
         )
 
+    def train(
+        self, reporter: Reporter | None, root: RunFolder | None = None, record: dict[str, Any] | None = None
+    ) -> Fit[FittedIdentification]:
+        """Every shape, from where the folder has it."""
+        sizes = (self.trials.n_observed, self.trials.n_inputs, self.trials.kind)
 
-def _train(root: RunFolder, record: dict[str, Any], prepared: _Prepared, reporter: Reporter | None) -> Fit:
-    """One launch per shape; several shapes have a folder each inside the root."""
-    with root.lock():
-        trainers = []
-        for k, config in enumerate(prepared.shapes):
-            folder = root
-            if len(prepared.shapes) > 1:
-                path = root.path / f"shape_{k}"
-                there = (path / "config.json").exists()
-                folder = RunFolder(path) if there else RunFolder.create(path, record | {"config": to_dict(config)})
-            trainer = prepared.trainer(config, folder, reporter)
-            trainer.restore()
-            trainers.append((trainer, config))
-        return _run(trainers, prepared)
+        def trainer(config: IdentificationConfig, folder: RunFolder | None) -> Trainer:
+            return self.trainer(config, folder, reporter)
 
+        def fitted(config: IdentificationConfig, tensors: dict[str, Tensor]) -> FittedIdentification:
+            return build(config, *sizes, tensors, str(self.device))
 
-def _run(trainers: list[tuple[Trainer, IdentificationConfig]], prepared: _Prepared) -> Fit:
-    trials = prepared.trials
-    outcomes, fitted = [], []
-    for trainer, config in trainers:
-        outcomes.append(trainer.run())
-        tensors = {f"parameters/{n}": v for n, v in trainer.best_parameters().items()}
-        tensors |= {f"constants/{n}": v for n, v in trainer.problem.constants().items()}
-        tensors["best_value"] = trainer.record.best_value.cpu()
-        sizes = (trials.n_observed, trials.n_inputs, trials.kind)
-        fitted.append(build(config, *sizes, tensors, str(prepared.device)))
-        if outcomes[-1].status == "stopped":
-            break
-    return Fit(outcomes, fitted)
+        return train_shapes(self.shapes, trainer, fitted, root, record)
 
 
 def _note_constant_units(trials: RateTrials, reporter: Reporter | None) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 from neurorbit.engine.data import TimeSeries, WindowSampler
 from neurorbit.engine.models.identification import losses
 from neurorbit.engine.models.identification.config import MOST_UNITS, PENALTIES, IdentificationConfig
-from neurorbit.engine.models.identification.members import Member
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling
+from neurorbit.engine.training.grid import Member
 
 SHARE_OF_COUNTS = 0.1  # of the error of counts, most of which is chance and stays: what penalties are scaled to
 _NOISE_SEED = 0x1D5EED  # keeps the noise of a seed apart from its windows

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,13 +14,11 @@ from torch import Tensor
 from neurorbit.engine.analysis import evaluate, median_mad
 from neurorbit.engine.data import Standardiser, TimeSeries
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
-from neurorbit.engine.models.plrnn.members import SHAPE_SETTINGS, Member, members
+from neurorbit.engine.models.plrnn.members import GRID
 from neurorbit.engine.models.plrnn.model import Plrnn
-from neurorbit.engine.training.checkpoint import load_digested
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.settings import from_dict
-
-STATES = ("best", "last")
+from neurorbit.engine.training.grid import Member
+from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors, shape_folders
 
 
 @dataclass(frozen=True)
@@ -139,12 +136,12 @@ def _centre(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, A
 
 def _shape(fitted: FittedPlrnn) -> dict[str, int]:
     model, training = fitted.config.model, fitted.config.training
-    return dict(zip(SHAPE_SETTINGS, (model.latent_dim, model.hidden_dim, training.sequence_length), strict=True))
+    return dict(zip(GRID.of_shape, (model.latent_dim, model.hidden_dim, training.sequence_length), strict=True))
 
 
 def _varied_shapes(fits: Sequence[FittedPlrnn]) -> list[str]:
     """The settings of shape that are not the same in all fits."""
-    return [n for n in SHAPE_SETTINGS if len({_shape(f)[n] for f in fits}) > 1]
+    return [n for n in GRID.of_shape if len({_shape(f)[n] for f in fits}) > 1]
 
 
 def generate_runs(
@@ -191,57 +188,28 @@ def load(
     workdir: str | os.PathLike[str], *, state: Literal["best", "last"] = "best", device: str = "cpu"
 ) -> list[FittedPlrnn]:
     """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
-    if state not in STATES:
-        raise ValueError(f"state: expected best or last, got {state!r}")
-    root = RunFolder(workdir)
-    folders = sorted(root.path.glob("shape_*"), key=lambda p: int(p.name.split("_")[1])) or [root.path]
-    return [_load_one(RunFolder(folder), state, device) for folder in folders]
+    return [_load_one(folder, state, device) for folder in shape_folders(RunFolder(workdir))]
 
 
 def read_config(folder: RunFolder) -> tuple[PlrnnConfig, dict[str, Any]]:
     """The settings of a run folder, checked, and the whole content of its config.json."""
-    content = folder.config
-    if not isinstance(content, dict) or content.get("system") != "plrnn" or "config" not in content:
-        raise ValueError(f"{folder.path / 'config.json'}: is not the configuration of a PLRNN fit")
-    config = from_dict(PlrnnConfig, content["config"])
-    config.check()
-    return config, content
+    return saved_settings(folder, PlrnnConfig, "plrnn", "a PLRNN fit")
 
 
 def _load_one(folder: RunFolder, state: str, device: str) -> FittedPlrnn:
     config, content = read_config(folder)
-    if state == "best":
-        tensors = _read_best(folder.path / "best.safetensors")
-    else:
-        checkpoint, _ = folder.newest()
-        if checkpoint is None:
-            raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
-        tensors = checkpoint.tensors | {"best_value": checkpoint.tensors["record/best_value"]}
-    return build(config, content["data"]["n_observed"], content["data"]["n_inputs"], tensors, device)
-
-
-def _read_best(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_digested(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent}: holds no fitted state yet: let the fit run longer, or resume it") from None
-    except ValueError as error:
-        raise ValueError(f"{error}: resume the fit, which writes it again") from None
+    return build(
+        config, content["data"]["n_observed"], content["data"]["n_inputs"], saved_tensors(folder, state), device
+    )
 
 
 def build(
     config: PlrnnConfig, n_observed: int, n_inputs: int, tensors: dict[str, Tensor], device: str = "cpu"
 ) -> FittedPlrnn:
     """A fitted ensemble from the tensors of best.safetensors or of a checkpoint."""
-    found = tuple(members(config))
+    found = tuple(GRID.members(config))
     model = Plrnn(config.model, n_observed, n_inputs=n_inputs, seeds=[m.seed for m in found], backend=config.backend)
-    parameters = {n.removeprefix("parameters/"): v for n, v in tensors.items() if n.startswith("parameters/")}
-    try:
-        model.load_state_dict(parameters)
-    except RuntimeError as error:
-        raise ValueError(
-            f"parameters: do not fit config.json, which was edited: {' '.join(str(error).split())}"
-        ) from None
+    load_parameters(model, tensors)
     standardiser = Standardiser.from_tensors({n: tensors[f"constants/standardiser/{n}"] for n in ("mean", "sd")})
     start, best_value = tensors["constants/start"], tensors["best_value"]
     return FittedPlrnn(config, found, model.to(device).requires_grad_(False), standardiser, start, best_value)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from neurorbit.engine.analysis import estimate_forcing_interval
 from neurorbit.engine.data import Standardiser, TimeSeries, read_time_series
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
 from neurorbit.engine.models.plrnn.fitted import FittedPlrnn, build, read_config
-from neurorbit.engine.models.plrnn.members import members, shapes
+from neurorbit.engine.models.plrnn.members import GRID
 from neurorbit.engine.models.plrnn.objective import PlrnnObjective
 from neurorbit.engine.training.device import find_device
+from neurorbit.engine.training.ensembles import Fit, train_shapes
 from neurorbit.engine.training.folder import RunFolder
-from neurorbit.engine.training.loop import Outcome, Status, Trainer
+from neurorbit.engine.training.loop import Trainer
 from neurorbit.engine.training.progress import LoggingReporter, Reporter
 from neurorbit.engine.training.settings import to_dict
 
@@ -45,22 +47,6 @@ class DataSource:
         return cls(record["path"], record["key"], record["inputs_key"], record.get("transpose", False))
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Result of a fit: how each shape's training ended, and the fitted ensembles at their best states."""
-
-    outcomes: list[Outcome]
-    fitted: list[FittedPlrnn]
-
-    @property
-    def status(self) -> Status:
-        """stopped, or diverged when no model of any shape is left, or finished."""
-        found = [o.status for o in self.outcomes]
-        if "stopped" in found:
-            return "stopped"
-        return "diverged" if all(s == "diverged" for s in found) else "finished"
-
-
 def fit(
     config: PlrnnConfig,
     series: TimeSeries,
@@ -71,7 +57,7 @@ def fit(
     validation_source: DataSource | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
-) -> Fit:
+) -> Fit[FittedPlrnn]:
     """Train runs x grid models on a series, all models of one shape in one launch.
 
     Args:
@@ -89,16 +75,15 @@ def fit(
     """
     config = _resolved(config, series)
     prepared = _Prepared(config, series, validation)
-    trainers = [(prepared.trainer(one, None, reporter), one) for one in prepared.shapes]  # finds what is wrong, early
+    for one in prepared.shapes:
+        prepared.trainer(one, None, reporter)  # finds what is wrong, early
     _note_large_inputs(series, reporter)
     if workdir is None:
-        return _run(trainers, prepared)
-    del trainers
+        return prepared.train(reporter)
     data = _data_record(series, source)
     record: dict[str, Any] = {"system": "plrnn", "format": 1, "config": to_dict(config), "data": data}
     record["validation"] = None if validation is None else _data_record(validation, validation_source)
-    root = RunFolder.create(workdir, record, overwrite=overwrite)
-    return _train(root, record, prepared, reporter)
+    return prepared.train(reporter, RunFolder.create(workdir, record, overwrite=overwrite), record)
 
 
 def resume(
@@ -107,7 +92,7 @@ def resume(
     series: TimeSeries | None = None,
     validation: TimeSeries | None = None,
     reporter: Reporter | None = None,
-) -> Fit:
+) -> Fit[FittedPlrnn]:
     """Continue a stopped fit; on the same device it ends bit for bit as if it had never been stopped.
 
     The data are read from where the fit found them unless they are given; other data are refused.
@@ -119,7 +104,7 @@ def resume(
         validation = _same_data(record["validation"], validation, "validation")
     elif validation is not None:
         raise ValueError("validation: the fit began without validation data")
-    return _train(root, record, _Prepared(config, series, validation), reporter)
+    return _Prepared(config, series, validation).train(reporter, root, record)
 
 
 class _Prepared:
@@ -137,11 +122,11 @@ class _Prepared:
         self.standardiser = Standardiser.fit(series) if config.standardise else Standardiser.identity(self.n_observed)
         self.series = self.standardiser.apply(series)
         self.validation = self.series if validation is None else self.standardiser.apply(validation)
-        self.shapes = shapes(config)
+        self.shapes = GRID.shapes(config)
 
     def trainer(self, config: PlrnnConfig, folder: RunFolder | None, reporter: Reporter | None) -> Trainer:
         objective = PlrnnObjective(
-            config, members(config), self.series, self.validation, self.standardiser, self.device
+            config, GRID.members(config), self.series, self.validation, self.standardiser, self.device
         )
         return Trainer(
             objective,
@@ -153,34 +138,18 @@ class _Prepared:
             evaluate_every=config.evaluation.every_epochs * config.training.batches_per_epoch,
         )
 
+    def train(
+        self, reporter: Reporter | None, root: RunFolder | None = None, record: dict[str, Any] | None = None
+    ) -> Fit[FittedPlrnn]:
+        """Every shape, from where the folder has it."""
 
-def _train(root: RunFolder, record: dict[str, Any], prepared: _Prepared, reporter: Reporter | None) -> Fit:
-    """One launch per shape; several shapes have a folder each inside the root."""
-    with root.lock():
-        trainers = []
-        for k, config in enumerate(prepared.shapes):
-            folder = root
-            if len(prepared.shapes) > 1:
-                path = root.path / f"shape_{k}"
-                there = (path / "config.json").exists()
-                folder = RunFolder(path) if there else RunFolder.create(path, record | {"config": to_dict(config)})
-            trainer = prepared.trainer(config, folder, reporter)
-            trainer.restore()
-            trainers.append((trainer, config))
-        return _run(trainers, prepared)
+        def trainer(config: PlrnnConfig, folder: RunFolder | None) -> Trainer:
+            return self.trainer(config, folder, reporter)
 
+        def fitted(config: PlrnnConfig, tensors: dict[str, Tensor]) -> FittedPlrnn:
+            return build(config, self.n_observed, self.n_inputs, tensors, str(self.device))
 
-def _run(trainers: list[tuple[Trainer, PlrnnConfig]], prepared: _Prepared) -> Fit:
-    outcomes, fitted = [], []
-    for trainer, config in trainers:
-        outcomes.append(trainer.run())
-        tensors = {f"parameters/{n}": v for n, v in trainer.best_parameters().items()}
-        tensors |= {f"constants/{n}": v for n, v in trainer.problem.constants().items()}
-        tensors["best_value"] = trainer.record.best_value.cpu()
-        fitted.append(build(config, prepared.n_observed, prepared.n_inputs, tensors, str(prepared.device)))
-        if outcomes[-1].status == "stopped":
-            break
-    return Fit(outcomes, fitted)
+        return train_shapes(self.shapes, trainer, fitted, root, record)
 
 
 def _resolved(config: PlrnnConfig, series: TimeSeries) -> PlrnnConfig:

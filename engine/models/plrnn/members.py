@@ -1,74 +1,21 @@
-"""Which models a configuration asks for: runs x grid, parted into launches of one shape each."""
+"""The settings of a PLRNN configuration that its grid may vary."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from itertools import product
-from typing import Any
+from neurorbit.engine.training.grid import Grid
 
-from neurorbit.engine.models.plrnn.config import GridConfig, PlrnnConfig
-
-_SECTION = {
-    "learning_rate": "training",
-    "alpha": "forcing",
-    "interval": "forcing",
-    "latent": "regularisation",
-    "observation": "regularisation",
-    "manifold": "regularisation",
-    "stability": "regularisation",
-    "latent_dim": "model",
-    "hidden_dim": "model",
-    "sequence_length": "training",
-}
-SHAPE_SETTINGS = ("latent_dim", "hidden_dim", "sequence_length")
-PER_MODEL_SETTINGS = tuple(name for name in _SECTION if name not in SHAPE_SETTINGS)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of an ensemble: its seed and the value of every setting that may differ between models."""
-
-    run: int
-    seed: int
-    settings: dict[str, float]
-    varied: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """How messages name the model."""
-        values = "".join(f", {_SECTION[n]}.{n} {self.settings[n]:g}" for n in self.varied)
-        return f"run {self.run} (seed {self.seed}{values})"
-
-
-def shapes(config: PlrnnConfig) -> list[PlrnnConfig]:
-    """One configuration per combination of the settings that change shapes, without them in its grid."""
-    names = [n for n in SHAPE_SETTINGS if getattr(config.grid, n)]
-    found = []
-    for values in product(*(getattr(config.grid, n) for n in names)):
-        one = dataclasses.replace(config, grid=dataclasses.replace(config.grid, **{n: () for n in names}))
-        for name, value in zip(names, values, strict=True):
-            one = with_setting(one, name, value)
-        found.append(one)
-    return found
-
-
-def members(config: PlrnnConfig) -> list[Member]:
-    """The models of one launch: every combination of the grid, each with all seeds."""
-    varied = tuple(n for n in PER_MODEL_SETTINGS if getattr(config.grid, n))
-    found: list[Member] = []
-    for values in product(*(getattr(config.grid, n) for n in varied)):
-        one = config
-        for name, value in zip(varied, values, strict=True):
-            one = with_setting(one, name, value)
-        one = dataclasses.replace(one, grid=GridConfig())
-        one.check()
-        settings = {n: getattr(getattr(one, _SECTION[n]), n) for n in PER_MODEL_SETTINGS}
-        found += [Member(len(found) + r, config.seed + r, settings, varied) for r in range(config.runs)]
-    return found
-
-
-def with_setting(config: PlrnnConfig, name: str, value: Any) -> PlrnnConfig:
-    """The configuration with one setting of the grid at a value."""
-    section = _SECTION[name]
-    return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **{name: value})})
+GRID = Grid(
+    {
+        "learning_rate": "training",
+        "alpha": "forcing",
+        "interval": "forcing",
+        "latent": "regularisation",
+        "observation": "regularisation",
+        "manifold": "regularisation",
+        "stability": "regularisation",
+        "latent_dim": "model",
+        "hidden_dim": "model",
+        "sequence_length": "training",
+    },
+    of_shape=("latent_dim", "hidden_dim", "sequence_length"),
+)

@@ -12,9 +12,9 @@ from neurorbit.engine.analysis import evaluate
 from neurorbit.engine.data import Standardiser, TimeSeries, WindowSampler
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
 from neurorbit.engine.models.plrnn.forcing import ESTIMATORS, batch_jacobians, jacobian_upper_bound, updated_alpha
-from neurorbit.engine.models.plrnn.members import Member
 from neurorbit.engine.models.plrnn.model import Plrnn, mean_squared_error
 from neurorbit.engine.models.plrnn.regularise import FACTORS, Regulariser
+from neurorbit.engine.training.grid import Member
 from neurorbit.engine.training.optimiser import exponential_decay
 
 MEASURES = ("d_stsp", "d_h", "pe_20")

@@ -22,7 +22,7 @@ from neurorbit.engine.models.identification import (
     load,
     resume,
 )
-from neurorbit.engine.models.identification.members import members, shapes
+from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.objective import SHARE_OF_COUNTS
 from neurorbit.engine.models.identification.prepared import find_scaling, start_rates
 from neurorbit.engine.simulate.network_spikes import as_spikes
@@ -118,7 +118,7 @@ def test_a_member_of_a_grid_trains_as_with_its_settings_alone(tmp_path: Path) ->
 
 def test_shapes_of_a_grid_have_folders_of_their_own(tmp_path: Path) -> None:
     c = config(runs=1, grid=GridConfig(hidden=(4, 8), rank=(0, 2)))
-    assert [(s.n_hidden, s.model.rank) for s in shapes(c)] == [(4, 0), (4, 2), (8, 0), (8, 2)]
+    assert [(s.n_hidden, s.model.rank) for s in GRID.shapes(c)] == [(4, 0), (4, 2), (8, 0), (8, 2)]
     fit(c, RING, tmp_path / "run")
     fits = load(tmp_path / "run")
     assert [(f.network.n_units, f.network.W is None) for f in fits] == [
@@ -273,7 +273,7 @@ def test_presets_and_defaults() -> None:
     }  # fmt: skip
     for c in PRESETS.values():
         c.check()
-        assert len(members(c)) == c.runs
+        assert len(GRID.members(c)) == c.runs
     assert IdentificationConfig().n_hidden == 100
 
 

@@ -26,7 +26,7 @@ from neurorbit.engine.models.plrnn import (
 )
 from neurorbit.engine.models.plrnn.config import Estimator
 from neurorbit.engine.models.plrnn.fitted import generate_runs
-from neurorbit.engine.models.plrnn.members import members, shapes
+from neurorbit.engine.models.plrnn.members import GRID
 from neurorbit.engine.simulate import lorenz63
 from neurorbit.engine.training.config import TrainingConfig
 from neurorbit.engine.training.progress import Progress
@@ -201,7 +201,8 @@ def grid_names() -> tuple[str, ...]:
 
 def test_settings_that_change_shapes_get_a_folder_each(tmp_path: Path) -> None:
     c = config(steps=4, grid=GridConfig(hidden_dim=(4, 6), sequence_length=(5, 7), alpha=(0.1, 0.2)))
-    assert [(s.model.hidden_dim, s.training.sequence_length) for s in shapes(c)] == [(4, 5), (4, 7), (6, 5), (6, 7)]
+    sizes = [(s.model.hidden_dim, s.training.sequence_length) for s in GRID.shapes(c)]
+    assert sizes == [(4, 5), (4, 7), (6, 5), (6, 7)]
     found = fit(c, SERIES, tmp_path)
     assert len(found.fitted) == 4 and found.status == "finished"
     fits = load(tmp_path)
@@ -288,7 +289,7 @@ def test_an_interval_of_zero_is_estimated(tmp_path: Path) -> None:
     )
     interval = found.fitted[0].config.forcing.interval
     assert interval in (24, 25, 26)  # half of the period of 16 pi
-    assert members(found.fitted[0].config)[0].settings["interval"] == interval
+    assert GRID.members(found.fitted[0].config)[0].settings["interval"] == interval
 
 
 def test_nothing_is_left_of_a_fit_that_could_not_begin(tmp_path: Path) -> None:
