@@ -17,8 +17,9 @@ class FindrSampleCommand:
     out: str
     """File to write (.npz .h5 .hdf5): z [B, T, M], lengths, externalinputs, and with --spikes what a fit reads."""
     inputs: str | None = None
-    """Data file (.npz .h5 .hdf5) whose inputs and lengths are taken; else those of the fit's first session."""
-    no_inputs: bool = False
+    """Data file (.npz .h5 .hdf5) whose inputs and lengths are taken, such as a simulated one; else those of the fit's
+    first session."""
+    zero_inputs: bool = False
     """Inputs of 0."""
     trials: int | None = None
     """So many of the trials, from the first on; all when not given."""
@@ -56,10 +57,10 @@ def main(arguments: list[str], prog: str) -> int:
     template = None
     if command.inputs is not None:
         template = read_trials(command.inputs, bin_s=fitted.bin_s)
-    elif command.bins is None or command.trials is None or not command.no_inputs:
+    elif command.bins is None or command.trials is None or not command.zero_inputs:
         template = sessions_of(command.workdir)[0]
     samples = draw_samples(
-        fitted, model, template, n_trials=command.trials, n_bins=command.bins, with_inputs=not command.no_inputs,
+        fitted, model, template, n_trials=command.trials, n_bins=command.bins, with_inputs=not command.zero_inputs,
         noise=command.noise, spikes=command.spikes, session=command.session, seed=command.seed,
     )  # fmt: skip
     path = write_samples(command.out, samples)

@@ -65,7 +65,7 @@ def draw_samples(
         lengths = template.lengths[:B]
         if n_bins is not None:
             if with_inputs and network.n_inputs:
-                raise ValueError("bins: are those of the inputs; take inputs of 0 (--no-inputs) for any number")
+                raise ValueError("bins: are those of the inputs; take inputs of 0 (--zero-inputs) for any number")
             lengths = torch.full((B,), n_bins)
     elif n_trials is None or n_bins is None:
         raise ValueError("trials, bins: are needed without trials to take inputs from")

@@ -99,7 +99,7 @@ def test_samples_with_spikes_are_data_for_a_fit(run: Path, data: Path, tmp_path:
     trials = read_trials(out)
     assert trials.counts.shape == (12, 29, 8) and trials.n_inputs == 2
     assert np.load(out)["z"].shape == (12, 29, 2)
-    words = ("--no-inputs", "--trials", "3", "--bins", "40", "--no-noise", "--fold", "2")
+    words = ("--zero-inputs", "--trials", "3", "--bins", "40", "--no-noise", "--fold", "2")
     assert findr("sample", "--workdir", run, "--out", tmp_path / "still.npz", *words) == 0
     z = np.load(tmp_path / "still.npz")["z"]
     assert z.shape == (3, 40, 2) and np.array_equal(z[0], z[2]) and np.abs(z).max() > 0
