@@ -29,8 +29,8 @@ class FindrFitCommand:
     workdir: str
     """Folder to make for config, metrics, checkpoints, figures and the report."""
     preset: Literal["fast", "published"] = "fast"
-    """Settings to start from; every single setting below overrides them. fast: minutes on two cores for a session of
-    500 trials of 60 neurons, all folds; published: the paper's 3000 epochs, hours."""
+    """Settings to start from; every single setting below overrides them. fast: about ten minutes on two cores
+    for five folds of 500 trials of 60 neurons; published: the paper's 3000 epochs, about an hour."""
     bin_s: float = 0.01
     """Width of a bin in seconds, where the file does not say it."""
     overwrite: bool = False
@@ -43,7 +43,7 @@ class FindrFitCommand:
 @dataclass(frozen=True)
 class FindrGridCommand(FindrFitCommand):
     """Fit every shape of a grid, one ensemble of folds x rates after the other; by default the published nine of 25
-    models. A grid that was stopped goes on with `findr resume`."""
+    models, which take days on two cores. A grid that was stopped goes on with `findr resume`."""
 
     preset: Literal["fast", "published"] = "published"
     """Settings to start from; every single setting below overrides them."""
