@@ -75,7 +75,7 @@ def test_a_model_of_an_ensemble_trains_as_it_would_alone(name: str, tmp_path: Pa
     at = next(m.number for m in all_fitted.members if (m.fold, m.rate, m.seed) == (2, c.rates[1], 1))
     assert at == 7 and len(all_fitted.members) == 8
     for parameter, values in last(tmp_path / "all").items():
-        torch.testing.assert_close(values[at], one[parameter][0], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(values[at], one[parameter][0], rtol=1e-4, atol=1e-6)  # seen: the same bits
         assert bool(values.isfinite().all())
     start = dataclasses.replace(alone, epochs=1, rates=(1e-9,))
     fit(start, TRIALS, tmp_path / "start")
