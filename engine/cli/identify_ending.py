@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
 from neurorbit.engine.cli.ending import say_how_shapes_ended
+from neurorbit.engine.models.identification.fitted import FittedIdentification
 from neurorbit.engine.training.ensembles import Fit
 
 
-def end(found: Fit[Any], workdir: str, *, report: bool) -> int:
-    """One line, the report, and the exit code."""
+def end(found: Fit[FittedIdentification], workdir: str, *, report: bool) -> int:
+    """One line, the report, and the exit code; a line more for runs that diverged beside others that did not."""
 
     def write_report() -> str:
         from neurorbit.engine.models.identification.run_report import write_run_reports
 
         return ", ".join(str(path) for path in write_run_reports(workdir))
 
+    lost = [m.label for f in found.fitted for m, gone in zip(f.members, f.diverged.tolist(), strict=True) if gone]
+    if lost and found.status == "finished":
+        n_runs = sum(len(f.members) for f in found.fitted)
+        print(f"{len(lost)} of {n_runs} runs diverged, left out of the medians: {'; '.join(lost)}", file=sys.stderr)
     return say_how_shapes_ended(found, workdir, "neurorbit identify resume", write_report if report else None)

@@ -64,8 +64,18 @@ def identification_intro(results: IdentificationResults) -> str:
         control = f" Beside them {count(len(results.control.weights), 'run')} of the {results.control.label}."
     return (
         f"{count(len(results.recovered.weights), 'run')} of {count(n, 'observed unit')} and {unseen}, against "
-        f"{count(B, 'trial')}{length} ({count(T, 'step')}).{control}{compared}"
+        f"{count(B, 'trial')}{length} ({count(T, 'step')}).{control}{compared}{_left_out(results)}"
     )
+
+
+def _left_out(results: IdentificationResults) -> str:
+    """Which runs diverged in training."""
+    lost = [
+        f"{count(len(one.diverged), 'run')} of {one.label} ({', '.join(map(str, one.diverged))})"
+        for one in results.networks().values()
+        if one.diverged
+    ]
+    return f" Left out, as they diverged in training: {'; '.join(lost)}." if lost else ""
 
 
 def identification_table(networks: Mapping[str, RecoveredNetwork], targets: Mapping[str, float] | None = None) -> Table:
@@ -80,8 +90,8 @@ def identification_table(networks: Mapping[str, RecoveredNetwork], targets: Mapp
         head = f"{label}: " if several else ""
         top.append([f"{head}median", *(float(middle[m].median) if m in middle else None for m in names)])
         top.append([f"{head}MAD", *(float(middle[m].mad) if m in middle else None for m in names)])
-        for e in range(len(networks[label].measures)):
-            runs.append([f"{head}run {e}", *(float(one[m][e]) if m in one else None for m in names)])
+        for e, row in enumerate(networks[label].measures):
+            runs.append([f"{head}run {row.get('run', e)}", *(float(one[m][e]) if m in one else None for m in names)])
     known = [number((targets or {}).get(name)) for name in names]
     if np.isfinite(known).any():
         top.append(["target", *known])

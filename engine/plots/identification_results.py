@@ -22,7 +22,7 @@ class RecoveredNetwork:
 
     W [E, N, N]: weights of all runs, from row to column, the n observed units first. rates [B, T, N]: free run of run
     `run`, row t at the same moment as the recording's. silent [B', T']: headings decoded without input. slow: its slow
-    points. measures: one dict per run, of `evaluate`.
+    points. measures: one dict per run, of `evaluate`. diverged: runs that were left out, by number.
     """
 
     W: Values
@@ -32,6 +32,7 @@ class RecoveredNetwork:
     measures: Sequence[Mapping[str, Any]] = ()
     run: int = 0
     label: str = "recovered"
+    diverged: Sequence[int] = ()
 
     @cached_property
     def weights(self) -> Array:

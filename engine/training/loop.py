@@ -186,10 +186,12 @@ class Trainer:
         self._saved = self.step
 
     def best_state(self) -> dict[str, Tensor]:
-        """What best.safetensors holds: the best parameters, constants, when they were reached, how good they were."""
+        """What best.safetensors holds: the best parameters, constants, who still trains, when the best was reached, how
+        good it was."""
         best = {f"parameters/{n}": v for n, v in self.best_parameters().items()}
         best |= {f"constants/{n}": v for n, v in self.problem.constants().items()}
-        return best | {"best_step": self.record.best_step, "best_value": self.record.best_value}
+        record = {n: getattr(self.record, n) for n in ("alive", "best_step", "best_value")}
+        return best | record
 
     def restore(self) -> None:
         """Continue from the folder's newest whole checkpoint; from the start when there is none."""

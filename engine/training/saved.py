@@ -50,7 +50,7 @@ def saved_tensors(folder: RunFolder, state: str) -> dict[str, Tensor]:
     checkpoint, _ = folder.newest()
     if checkpoint is None:
         raise ValueError(f"{folder.path}: holds no checkpoint yet: let the fit run longer, or resume it")
-    return checkpoint.tensors | {"best_value": checkpoint.tensors["record/best_value"]}
+    return checkpoint.tensors | {name: checkpoint.tensors[f"record/{name}"] for name in ("alive", "best_value")}
 
 
 def _best(path: Path) -> dict[str, Tensor]:

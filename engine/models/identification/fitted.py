@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,18 +25,26 @@ SILENT_STEPS = 1000
 
 @dataclass(frozen=True, eq=False)
 class FittedIdentification:
-    """The networks of one shape. `loss` [E] is each state's error in training, by which the best run is chosen."""
+    """The networks of one shape. `loss` [E] is each state's error in training, by which the best run is chosen;
+    `diverged` [E]: runs that left the finite numbers in training, of which the last good state is kept."""
 
     config: IdentificationConfig
     members: tuple[Member, ...]
     network: LeakyRnn
     scaling: Scaling
     loss: Tensor
+    diverged: Tensor
 
     @property
     def best_run(self) -> int:
-        """The run with the lowest error in training."""
-        return int(self.loss.nan_to_num(nan=math.inf).argmin())
+        """The run with the lowest error in training, of those that did not diverge."""
+        return min(self.surviving or [0], key=lambda e: self.loss.nan_to_num(nan=math.inf)[e])
+
+    @property
+    def surviving(self) -> list[int]:
+        """The runs that did not diverge."""
+        found: list[int] = (~self.diverged).nonzero().flatten().tolist()
+        return found
 
     @property
     def n_observed(self) -> int:
@@ -99,6 +108,15 @@ def load(
     return [_load_one(folder, state, device) for folder in shape_folders(RunFolder(workdir))]
 
 
+def check_any_survives(fits: Sequence[FittedIdentification], name: str = "") -> None:
+    """ValueError when every run diverged; name: of what was fitted, for the message."""
+    if not any(fitted.surviving for fitted in fits):
+        raise ValueError(
+            f"{name and f'{name}: '}every run diverged in training, so there is nothing to measure: fit again with a "
+            "lower training.learning_rate or with training.gradient_clip"
+        )
+
+
 def read_config(folder: RunFolder) -> tuple[IdentificationConfig, dict[str, Any]]:
     """The settings of a run folder, checked, and the whole content of its config.json."""
     return saved_settings(folder, IdentificationConfig, "identification", "an identification")
@@ -133,5 +151,6 @@ def build(
     load_parameters(network, tensors, input_scale=tensors["constants/input_scale"])
     scaling = Scaling(kind, float(tensors["constants/gain"]))
     return FittedIdentification(
-        config, found, network.to(device).requires_grad_(False), scaling, tensors["best_value"].cpu()
-    )
+        config, found, network.to(device).requires_grad_(False), scaling, tensors["best_value"].cpu(),
+        ~tensors["alive"].cpu(),
+    )  # fmt: skip

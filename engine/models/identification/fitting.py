@@ -124,6 +124,11 @@ class _Prepared:
         self.device = find_device(config.device, "rollout_leaky_rnn", config.backend)
         if trials.kind == "spikes":
             find_device(config.device, "poisson_readout", config.backend)
+        if trials.n_steps < 2:
+            raise ValueError(
+                f"{trials.name}: expected at least 2 steps per trial, one to start from and one to predict, got "
+                f"{trials.n_steps}"
+            )
         varying = trials.inputs.flatten(0, 1).std(0)
         if not bool((varying > 0).all()):
             raise ValueError(f"{trials.name}: inputs never vary; such inputs identify nothing: record while they do")

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from neurorbit.engine.analysis import (
+    MedianMad,
     Shifters,
     activity_modes,
     bump_drift,
     circulant_share,
+    circular_difference,
+    circular_median,
     decode_heading,
     free_run_error,
     grid_score,
@@ -30,7 +33,7 @@ from neurorbit.engine.analysis import (
 )
 from neurorbit.engine.analysis.ring_kernel import pearson
 from neurorbit.engine.data.rate_trials import RateTrials
-from neurorbit.engine.models.identification.fitted import FittedIdentification, check_same_units
+from neurorbit.engine.models.identification.fitted import FittedIdentification, check_any_survives, check_same_units
 
 RING = ("kernel_correlation", "kernel_correlation_modes", "circulant_share", "heading_error_rad",
         "network_error_rad", "bump_drift_rad")  # fmt: skip
@@ -41,13 +44,23 @@ TRIALS, STEPS, SILENT_STEPS = 20, 1000, 1000
 _MODES = 3
 _SHEET_MODES = 7  # the mean, and two for each of the three waves of a hexagonal pattern
 _HEXAGONAL = 0.3
-VARIANTS = {
-    "kernel_correlation": "of the kernels averaged around the ring (grid cells: over the sheet), with the truth",
-    "kernel_correlation_modes": f"of W's effect on the {_MODES} leading modes of activity (grid cells: {_SHEET_MODES})",
+_SHAPE = ("hidden", "rank", "sequence_length")
+_RING_VARIANTS = {
+    "kernel_correlation": "of the kernels averaged around the ring, with the truth",
+    "kernel_correlation_modes": f"of W's effect on the {_MODES} leading modes of the activity",
     "heading_error_rad": "median over trials and steps of a free run, against the true heading",
     "network_error_rad": "the same against the heading that the recorded activity shows",
     "observed_shifter_share": "of the observed units, those tuned to heading and velocity in a free run",
     "bump_drift_rad": f"median over trials of the net turn in {SILENT_STEPS} silent steps",
+}
+_SHEET_VARIANTS = {
+    "kernel_correlation": "of the kernels averaged over the sheet, with the truth; most of W acts on activity that the "
+    "network never shows, which leaves that part free",
+    "kernel_correlation_modes": f"of W's effect on the {_SHEET_MODES} leading modes of the activity, which the data do "
+    "constrain",
+    "grid_score": "median over the observed units in a free run",
+    "grid_share": f"of the observed units, those that score above {_HEXAGONAL}",
+    "activity_correlation": "of a free run with the recording, over units and steps",
 }
 
 
@@ -124,8 +137,10 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
     """Measures of every run with their median and median absolute deviation, as plain values that json can write.
 
     {"runs": [{"run", "seed", "loss", "kernel_correlation", "circulant_share", "heading_error_rad", "bump_drift_rad",
-    "shifter_offsets_rad": [of velocity > 0, < 0], ...}], "median", "mad", "variants"}; None stands for what the data
-    cannot tell (without headings or without a known truth) and for values that are not finite.
+    "shifter_offsets_rad": [of velocity > 0, < 0], ...}], "diverged", "median", "mad", "variants"}; None stands for what
+    the data cannot tell (without headings or without a known truth) and for values that are not finite. "diverged"
+    names runs that left the finite numbers in training: the medians are without them. Runs of a grid carry their
+    "settings", and "by_settings" holds median and MAD for each of them.
 
     Args:
         fits: of `load` or `fit`. trials: recorded like those of the fit; up to 20 of them are run freely.
@@ -133,21 +148,37 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
     """
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
+    check_any_survives(fits)
+    varied = [n for n in _SHAPE if len({_shape(fitted)[n] for fitted in fits}) > 1]
     runs: list[dict[str, Any]] = []
+    diverged: list[int] = []
     for fitted in fits:
         check_same_units(fitted, trials)
         found = _on_sheet(fitted, trials, steps) if _positions(trials) else _on_ring(fitted, trials, steps)
         for e, member in enumerate(fitted.members):
             run: dict[str, Any] = {"run": len(runs), "seed": member.seed}
-            settings = {n: member.settings[n] for n in member.varied}
-            if len(fits) > 1:
-                settings["hidden"] = fitted.config.n_hidden
-                settings["rank"] = fitted.config.model.rank
-                settings["sequence_length"] = fitted.config.training.sequence_length
+            settings = {n: member.settings[n] for n in member.varied} | {n: _shape(fitted)[n] for n in varied}
             if settings:
                 run["settings"] = settings
+            if fitted.diverged[e]:
+                diverged.append(len(runs))
             runs.append(run | {"loss": _plain(float(fitted.loss[e]))} | {n: _plain(v[e]) for n, v in found.items()})
-    return {"runs": runs, **_summary(runs), "variants": VARIANTS}
+    names = [n for n in runs[0] if n not in ("run", "seed", "settings")]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(str(run.get("settings")), []).append(run)
+    result: dict[str, Any] = {"runs": runs, "diverged": diverged, **_summary(runs, diverged, names)}
+    if len(groups) > 1:
+        result["by_settings"] = [
+            {"settings": g[0]["settings"], "runs": len(g), **_summary(g, diverged, names)} for g in groups.values()
+        ]
+    variants = _SHEET_VARIANTS if _positions(trials) else _RING_VARIANTS
+    return result | {"variants": {n: words for n, words in variants.items() if n in names}}
+
+
+def _shape(fitted: FittedIdentification) -> dict[str, int]:
+    config = fitted.config
+    return dict(zip(_SHAPE, (config.n_hidden, config.model.rank, config.training.sequence_length), strict=True))
 
 
 def _positions(trials: RateTrials) -> bool:
@@ -211,7 +242,7 @@ def _on_sheet(fitted: FittedIdentification, trials: RateTrials, steps: int) -> d
         if bool(rates[e].isfinite().all()):
             scores = grid_score(rate_map(rates[e], few.headings[:, 1:]))
             found["grid_score"][e] = float(np.nanmedian(scores)) if np.isfinite(scores).any() else math.nan
-            found["grid_share"][e] = float((scores > _HEXAGONAL).mean())
+            found["grid_share"][e] = float((scores > _HEXAGONAL).mean()) if np.isfinite(scores).any() else math.nan
             found["activity_correlation"][e] = pearson(rates[e].double().numpy(), start[:, 1:].double().numpy())
     return found
 
@@ -222,15 +253,25 @@ def _sheet_correlation(W: np.ndarray, W_true: np.ndarray, position: np.ndarray, 
     return pearson(kernels[0][known], kernels[1][known])
 
 
-def _summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Medians and median absolute deviations over the runs."""
+def _summary(runs: list[dict[str, Any]], diverged: list[int], names: list[str]) -> dict[str, dict[str, Any]]:
+    """Medians and median absolute deviations over the runs that did not diverge."""
     medians: dict[str, Any] = {}
     mads: dict[str, Any] = {}
-    for name in (n for n in runs[0] if n not in ("run", "seed", "settings")):
+    lost = torch.tensor([run["run"] in diverged for run in runs])
+    for name in names:
         values = torch.tensor([_numbers(r[name]) for r in runs], dtype=torch.float64)  # [runs] or [runs, 2]
-        both = median_mad(values)
+        values[lost] = math.nan
+        both = centre_of_angles(values) if name in PAIRS else median_mad(values)
         medians[name], mads[name] = _plain(both.median.tolist()), _plain(both.mad.tolist())
     return {"median": medians, "mad": mads}
+
+
+def centre_of_angles(values: Tensor) -> MedianMad:
+    """Circular median [2] and median absolute deviation of angles [runs, 2] in rad; NaN are left out."""
+    angles = values.numpy()
+    middle = np.array([circular_median(column) for column in angles.T])
+    away = torch.as_tensor(np.abs(circular_difference(angles, middle)))
+    return MedianMad(torch.as_tensor(middle), away.nanquantile(0.5, 0), away.isfinite().sum(0))
 
 
 def _numbers(value: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 from neurorbit.engine.analysis import LeakyNetwork, SlowPoints, decode_heading, slow_points
 from neurorbit.engine.data.rate_trials import RateTrials
-from neurorbit.engine.models.identification.fitted import FittedIdentification, load
+from neurorbit.engine.models.identification.fitted import FittedIdentification, check_any_survives, load
 from neurorbit.engine.models.identification.fitting import trials_of
 from neurorbit.engine.models.identification.measures import (
     SILENT_STEPS,
@@ -40,7 +40,8 @@ def write_run_reports(
     title: str = "Identified connectivity",
     intro: str = "",
 ) -> list[Path]:
-    """Write figures/ and report.html of a fit, one per shape; returns the reports.
+    """Write figures/ and report.html of a fit, one per shape of which a run is left; returns the reports. Runs that
+    diverged in training are left out.
 
     Args:
         workdir: run folder.
@@ -52,11 +53,15 @@ def write_run_reports(
     if trials is None:
         trials = trials_of(workdir)
     fits = load(workdir)
+    check_any_survives(fits, str(root.path))
     other = None if control is None else load(control)[0]
+    if other is not None:
+        check_any_survives([other], f"control {control}")
     folders = [root.path] if len(fits) == 1 else [root.path / f"shape_{k}" for k in range(len(fits))]
     return [
         _write(folder, fitted, other, trials, dict(targets or {}), title, intro)
         for folder, fitted in zip(folders, fits, strict=True)
+        if fitted.surviving
     ]
 
 
@@ -104,7 +109,7 @@ def _recovered(
 ) -> RecoveredNetwork:
     from neurorbit.engine.plots.identification_results import RecoveredNetwork
 
-    run, n = fitted.best_run, fitted.n_observed
+    run, n, kept = fitted.best_run, fitted.n_observed, fitted.surviving
     start = fitted.start_rates(few)
     rates = fitted.free_run(few.inputs[:, 1:], start[:, 0])[run]
     last = fitted.silent_run(start[:, -1], SILENT_STEPS)[run]
@@ -112,8 +117,9 @@ def _recovered(
     slow = _slow_points(fitted, run, last[:, -1]) if with_slow_points else None
     measures: Sequence[Mapping[str, Any]] = evaluate_runs([fitted], trials)["runs"]
     return RecoveredNetwork(
-        fitted.W().numpy(), rates.numpy(), silent=silent, slow=slow, measures=measures, run=run, label=label
-    )
+        fitted.W()[kept].numpy(), rates.numpy(), silent=silent, slow=slow, measures=[measures[e] for e in kept],
+        run=kept.index(run), label=label, diverged=[e for e in range(len(measures)) if e not in kept],
+    )  # fmt: skip
 
 
 def _slow_points(fitted: FittedIdentification, run: int, rates: torch.Tensor) -> SlowPoints | None:

@@ -74,7 +74,7 @@ def test_a_fit_leaves_figures_a_report_and_measures(run: Path, capsys: pytest.Ca
     assert len(found["median"]["shifter_offsets_rad"]) == 2
     assert main(["identify", "evaluate", "--workdir", str(run), "--steps", "50"]) == 0
     shown = capsys.readouterr().out
-    assert "kernel correlation" in shown and "shifter offsets, rad" in shown and "run 1" in shown
+    assert "kernel correlation" in shown and "shifter offset v < 0, rad" in shown and "run 1" in shown
 
 
 def test_evaluated_on_other_trials(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,6 +124,55 @@ def test_files_and_forms(
     known = name not in ("published.npz", "renamed.npz")
     assert (found["median"]["kernel_correlation"] is not None) == known
     assert 0 <= found["median"]["heading_error_rad"] <= 3.1416
+
+
+HOT = ["--training.log-every", "5", "--model.phi", "relu"]
+
+
+def test_a_fit_of_which_no_run_is_left_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", data / "ring.npz", "--workdir", tmp_path / "run", "--hidden", "8", *SMALL, *HOT]
+    assert fit(*words, "--training.learning-rate", "1e6") == 1
+    capsys.readouterr()
+    for command in (["evaluate"], ["evaluate", "--state", "last"], ["plot"]):
+        said = refused(capsys, *command, "--workdir", tmp_path / "run")
+        assert f"{tmp_path / 'run'}: every run diverged in training, so there is nothing to measure" in said
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_runs_that_diverged_are_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    words = ["--data", data / "ring.npz", "--workdir", run, "--hidden", "8", *SMALL, *HOT]
+    assert fit(*words, "--grid.learning-rate", "1e6", "1e-3") == 0
+    said = capsys.readouterr().err
+    assert "2 of 4 runs diverged, left out of the medians: run 0 (seed 0, training.learning_rate 1e+06); run 1" in said
+    assert "Left out, as they diverged in training: 2 runs of recovered (0, 1)." in (run / "report.html").read_text()
+    for state in ("best", "last"):
+        found = evaluated(capsys, "--workdir", run, "--state", state)
+        lost, kept = found["by_settings"]
+        assert found["diverged"] == [0, 1] and lost["settings"] == {"learning_rate": 1e6}
+        assert all(v in (None, [None, None]) for v in lost["median"].values())
+        assert kept["median"] == found["median"] and kept["runs"] == 2 and kept["median"]["loss"] is not None
+    assert main(["identify", "evaluate", "--workdir", str(run)]) == 0
+    assert "left out of the medians, diverged in training: run 0, 1" in capsys.readouterr().out
+
+
+def test_the_table_shows_as_many_runs_as_fit(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--data", data / "ring.npz", "--workdir", tmp_path / "run", "--hidden", "8", *SMALL, "--no-report"]
+    assert fit(*words, "--runs", "9", "--steps", "3") == 0
+    shown = {}
+    for width in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        capsys.readouterr()
+        assert main(["identify", "evaluate", "--workdir", str(tmp_path / "run"), "--steps", "20"]) == 0
+        shown[width] = capsys.readouterr().out
+        assert "…" not in shown[width]
+    assert all(f"run {k}" in shown["200"] for k in range(9)) and "--json" not in shown["200"]
+    n = sum(f"run {k} " in shown["80"] for k in range(9))
+    assert 2 <= n < 9 and f"the first {n} of 9 runs; --json prints all" in shown["80"]
 
 
 def test_stopped_and_resumed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +230,11 @@ BAD = [
     ({"rs": 5 * RING.activity}, [], "expected rates from 0 to 1, the range of relu_tanh, got 0 to"),
     ({"vs": np.ones((4, 60))}, [], "never varies"),
     ({"vs": RING.inputs[:3]}, [], "expected [B=4, T=60, U]"),
+    (
+        {"rs": RING.activity[:, :1], "vs": RING.inputs[:, :1], "xs": np.zeros((4, 1))},
+        [],
+        "expected at least 2 steps per trial, one to start from and one to predict, got 1",
+    ),
     ({"rs": RING.activity[0]}, [], "expected [B, T, N], got [60, 16]"),
     ({}, ["--training.sequence-length", "60"], "training.sequence_length: expected at most 59"),
     ({}, ["--hidden", "0"], "separate_inputs: needs hidden units for the inputs to reach, got hidden 0"),

@@ -9,9 +9,14 @@ import pytest
 import torch
 
 from neurorbit.engine.data.rate_trials import RateTrials
-from neurorbit.engine.models.identification import FittedIdentification, IdentificationConfig, NetworkConfig
+from neurorbit.engine.models.identification import (
+    FittedIdentification,
+    GridConfig,
+    IdentificationConfig,
+    NetworkConfig,
+)
 from neurorbit.engine.models.identification.input_units import infer_input_units, score_input_units
-from neurorbit.engine.models.identification.measures import evaluate_runs
+from neurorbit.engine.models.identification.measures import centre_of_angles, evaluate_runs
 from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling
@@ -41,8 +46,9 @@ def known(trials: RateTrials, W: Any, W_in: Any, **changes: Any) -> FittedIdenti
             network.W_in.copy_(torch.as_tensor(W_in, dtype=torch.float32))
     loss = torch.arange(len(W), dtype=torch.float32)
     return FittedIdentification(
-        config, tuple(GRID.members(config)), network.requires_grad_(False), Scaling("rates", 1.0), loss
-    )
+        config, tuple(GRID.members(config)), network.requires_grad_(False), Scaling("rates", 1.0), loss,
+        torch.zeros(len(W), dtype=torch.bool),
+    )  # fmt: skip
 
 
 def test_the_true_network_is_recognised() -> None:
@@ -87,6 +93,53 @@ def test_a_network_that_leaves_the_finite_numbers_gets_the_largest_error() -> No
     assert run["shifter_offsets_rad"] == [None, None] and run["shifter_share"] is None
 
 
+def test_runs_that_diverged_are_named_and_left_out_of_the_medians() -> None:
+    truth = QUIET.truth
+    assert truth is not None and truth.W_in is not None
+    rng = np.random.default_rng(0)
+    W = np.stack([rng.normal(size=truth.W.shape) / 9, truth.W, truth.W])
+    fitted = known(QUIET, W, truth.W_in[:, COMPASS:])
+    fitted = dataclasses.replace(fitted, diverged=torch.tensor([True, False, False]))
+    found = evaluate_runs([fitted], QUIET, steps=250)
+    first, second, _ = found["runs"]
+    assert found["diverged"] == [0] and fitted.surviving == [1, 2] and fitted.best_run == 1
+    assert found["median"]["kernel_correlation"] == second["kernel_correlation"] > 0.9 > first["kernel_correlation"]
+    assert found["mad"]["kernel_correlation"] == 0 and found["median"]["loss"] == 1.5
+    gone = dataclasses.replace(fitted, diverged=torch.ones(3, dtype=torch.bool))
+    assert evaluate_runs([gone, fitted], QUIET, steps=250)["diverged"] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="every run diverged in training, so there is nothing to measure: fit again"):
+        evaluate_runs([gone, gone], QUIET, steps=250)
+
+
+def test_each_setting_of_a_grid_has_its_median() -> None:
+    truth = QUIET.truth
+    assert truth is not None and truth.W_in is not None
+    config = IdentificationConfig(hidden=2 * SHIFTERS, runs=2, grid=GridConfig(noise=(0.0, 0.1)))
+    W = np.stack([truth.W, truth.W, 0 * truth.W, 0 * truth.W])
+    alike = known(QUIET, W, truth.W_in[:, COMPASS:])
+    fitted = dataclasses.replace(alike, config=config, members=tuple(GRID.members(config)))
+    found = evaluate_runs([fitted], QUIET, steps=50)
+    first, second = found["by_settings"]
+    assert first["settings"] == {"noise": 0.0} and second["settings"] == {"noise": 0.1}
+    assert first["runs"] == second["runs"] == 2 and first["median"]["loss"] == 0.5 and second["median"]["loss"] == 2.5
+    assert first["median"]["kernel_correlation"] > 0.9 and second["median"]["kernel_correlation"] is None
+    wide = dataclasses.replace(fitted, config=dataclasses.replace(config, hidden=3))
+    both = evaluate_runs([fitted, wide], QUIET, steps=50)
+    assert [r["settings"] for r in both["runs"][::4]] == [{"noise": 0.0, "hidden": h} for h in (2 * SHIFTERS, 3)]
+    assert len(both["by_settings"]) == 4 and "by_settings" not in evaluate_runs([alike], QUIET, steps=50)
+
+
+def test_offsets_of_several_runs_meet_on_the_circle() -> None:
+    both = centre_of_angles(torch.tensor([[3.0, 1.0], [-3.0, 1.2], [math.nan, 1.4]]))
+    assert abs(both.median[0]) == pytest.approx(math.pi) and both.mad[0] == pytest.approx(math.pi - 3)
+    assert both.median[1] == pytest.approx(1.2) and both.mad[1] == pytest.approx(0.2)
+
+
+def test_what_is_said_of_a_measure_is_of_those_that_are_given() -> None:
+    found = evaluate_runs([known(QUIET, np.eye(COMPASS)[None], np.zeros((1, COMPASS)))], QUIET, steps=20)
+    assert set(found["variants"]) <= set(found["median"]) and "sheet" not in str(found["variants"])
+
+
 def test_what_the_data_cannot_tell_is_none() -> None:
     W = np.eye(COMPASS)[None]
     unknown = dataclasses.replace(QUIET, truth=None)
@@ -112,7 +165,10 @@ def test_grid_cells_are_measured_on_their_sheet() -> None:
     assert torus.truth is not None
     shuffled = np.random.default_rng(0).permutation(256)
     fitted = known(torus, np.stack([torus.truth.W, torus.truth.W[shuffled]]), np.zeros((2, 256)))
-    right, wrong = evaluate_runs([fitted], torus, steps=90)["runs"]
+    found = evaluate_runs([fitted], torus, steps=90)
+    right, wrong = found["runs"]
+    assert set(found["variants"]) == set(found["median"]) - {"loss"} and "ring" not in str(found["variants"])
+    assert right["grid_share"] is None and right["grid_score"] is None  # 2 s of walking fill no map
     for name in ("kernel_correlation", "kernel_correlation_modes"):
         assert right[name] > 1 - 1e-9 and abs(wrong[name]) < 0.7
     assert set(right) >= {"grid_score", "grid_share", "activity_correlation"} and "circulant_share" not in right

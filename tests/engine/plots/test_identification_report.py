@@ -203,6 +203,16 @@ def test_intro_counts() -> None:
     assert identification_intro(bare) == "1 run of 16 observed units and no hidden unit, against 3 trials (300 steps)."
 
 
+def test_runs_that_were_left_out_are_named() -> None:
+    results = ring()
+    rows = [{"run": 1, "kernel_correlation": 0.9}, {"run": 4, "kernel_correlation": 0.8}]
+    kept = replace(results.recovered, measures=rows, diverged=[0, 2, 3])
+    _, table = identification_table(replace(results, recovered=kept).networks())
+    assert [row[0] for row in table] == ["median", "MAD", "run 1", "run 4"]
+    words = identification_intro(replace(results, recovered=kept))
+    assert words.endswith(" Left out, as they diverged in training: 3 runs of recovered (0, 2, 3).")
+
+
 def test_bad_results() -> None:
     results = ring()
     with pytest.raises(ValueError, match=r"inputs: expected \[B=3, T=300, U\], got \[3, 299, 1\]"):
