@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load
+from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.packed_events import LARGEST, PackedEvents, check_packed, pack_events
 from neurorbit.bindings.validation import check_tensors
 from neurorbit.kernels.event_projection.spec import SPEC
 
 __all__ = ["EventProjection", "PackedEvents", "event_projection", "pack_events"]
-
-_NAMES = SPEC.argument_names
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"event_projection({_TENSORS}, int n_bins, int padding, str backend) -> Tensor")
-_LIBRARY.define(
-    f"event_projection_backward(Tensor do, {_TENSORS}, int n_bins, int padding, str backend, bool[] needs) -> Tensor[]"
-)
 
 
 class EventProjection(NamedTuple):
@@ -29,59 +20,13 @@ class EventProjection(NamedTuple):
     o: Tensor
 
 
-def _forward(*inputs):
-    arguments, (n_bins, padding, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    name = backend_for(SPEC.name, inputs[0].device.type, backend or None)
-    (o,), _ = load(SPEC.name, name).forward(*arguments, n_bins=n_bins, padding=padding)
-    return o
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    w = arguments["w"]
+    bins = options["n_bins"] + 2 * options["padding"] - w.shape[3] + 1
+    return (w.new_empty(w.shape[0], w.shape[1], bins),)
 
 
-def _backward(do, *inputs):
-    arguments, (n_bins, padding, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    name = backend_for(SPEC.name, do.device.type, backend or None)
-    wanted = tuple(n for n, need in zip(SPEC.differentiable, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, arguments, strict=True), wanted=wanted, n_bins=n_bins, padding=padding)
-    grads = load(SPEC.name, name).backward(saved, {"o": do})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(*inputs):
-    w, n_bins, padding = inputs[0], inputs[-3], inputs[-2]
-    return w.new_empty(w.shape[0], w.shape[1], n_bins + 2 * padding - w.shape[3] + 1)
-
-
-def _backward_fake(do, *inputs):
-    leaves = [x for x, a in zip(inputs, SPEC.arguments, strict=False) if a.gradient]
-    return [x.new_empty(x.shape) for x, need in zip(leaves, inputs[-1], strict=True) if need]
-
-
-class _Projection(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        with torch._C._AutoDispatchBelowAutograd():
-            o = torch.ops.neurorbit.event_projection(*inputs)
-        ctx.options = inputs[len(_NAMES) :]
-        ctx.save_for_backward(*inputs[: len(_NAMES)])
-        return o
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, do):
-        needs = [ctx.needs_input_grad[i] for i, a in enumerate(SPEC.arguments) if a.gradient]
-        found = iter(torch.ops.neurorbit.event_projection_backward(do, *ctx.saved_tensors, *ctx.options, needs))
-        return tuple(next(found) if need else None for need in ctx.needs_input_grad)
-
-
-def _forward_autograd(*inputs):
-    return _Projection.apply(*inputs)
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("event_projection", _forward, _device)
-    _LIBRARY.impl("event_projection_backward", _backward, _device)
-_LIBRARY.impl("event_projection", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::event_projection", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::event_projection_backward", _backward_fake, lib=_LIBRARY)
+_OPERATOR = Operator(SPEC, {"n_bins": "int", "padding": "int"}, _fake, whole_gradients=True)
 
 
 def _check_dense(w: Tensor, x: Tensor) -> int:
@@ -147,7 +92,7 @@ def event_projection(
         raise ValueError(f"w: expected [E, K, N, W], none of them 0, got {list(w.shape)}")
     if (events is None) == (x is None):
         raise ValueError("events, x: expected exactly one of them, got " + ("neither" if x is None else "both"))
-    values: dict[str, Any] = dict.fromkeys(_NAMES)
+    values: dict[str, Any] = dict.fromkeys(SPEC.argument_names)
     values |= {"w": w, "x": x}
     if events is not None:
         check_packed(events)
@@ -161,6 +106,4 @@ def event_projection(
             raise ValueError(f"events: expected 1 or E={w.shape[0]} recordings, got {recordings}")
     n_bins = _check_dense(w, x) if x is not None else events.n_bins  # type: ignore[union-attr]
     _check_window(w, n_bins, padding)
-    if backend == "reference":
-        return EventProjection(*load(SPEC.name, backend).forward(**values, n_bins=n_bins, padding=padding))
-    return EventProjection(torch.ops.neurorbit.event_projection(*values.values(), n_bins, padding, backend or ""))
+    return EventProjection(*_OPERATOR(values, backend, n_bins=n_bins, padding=padding))

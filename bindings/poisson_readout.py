@@ -8,15 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.bindings.operator import Arguments, Operator
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.poisson_readout.spec import COUNTS, EXP_LIMIT, LINKS, SPEC
 
 __all__ = ["EXP_LIMIT", "LINKS", "PoissonReadout", "poisson_readout"]
 
-_NAMES = SPEC.argument_names
-_GRADS = SPEC.differentiable
-_SHARED = tuple(a.name for a in SPEC.arguments if a.gradient and a.dims[0] == "E|1")
 _DEFAULT_FLOOR_HZ = 1e-5
 _LEAST_FLOOR_HZ = 1e-30
 
@@ -28,92 +25,10 @@ class PoissonReadout(NamedTuple):
     per_neuron: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_OPTIONS = "str link, float bin_s, float floor_hz, str backend"
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"poisson_readout({_TENSORS}, {_OPTIONS}) -> (Tensor, Tensor)")
-_LIBRARY.define(
-    f"poisson_readout_backward(Tensor? dnll, Tensor? dper_neuron, {_TENSORS}, {_OPTIONS}, bool[] needs) -> Tensor[]"
-)
-
-
-def _split(inputs):
-    """(arguments by name, options by name, backend or None)."""
-    n = len(_NAMES)
-    link, bin_s, floor_hz, backend = inputs[n : n + 4]
-    options = {"link": link, "bin_s": bin_s, "floor_hz": floor_hz}
-    return dict(zip(_NAMES, inputs[:n], strict=True)), options, backend or None
-
-
-def _forward(*inputs):
-    arguments, options, backend = _split(inputs)
-    device = inputs[0].device.type
-    if device == "cpu":
-        _check_values(arguments)
-    outputs, _ = load(SPEC.name, backend_for(SPEC.name, device, backend)).forward(**arguments, **options)
-    return outputs
-
-
-def _backward(dnll, dper_neuron, *inputs):
-    arguments, options, backend = _split(inputs)
-    kernel = load(SPEC.name, backend_for(SPEC.name, inputs[0].device.type, backend))
-    wanted = tuple(n for n, need in zip(_GRADS, inputs[-1], strict=True) if need)
-    saved = {**arguments, **options, "wanted": wanted}
-    grads = kernel.backward(saved, {"nll": dnll, "per_neuron": dper_neuron})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(z, C, *_):
-    return z.new_empty(z.shape[:2]), z.new_empty(C.shape[:2])
-
-
-def _backward_fake(dnll, dper_neuron, *inputs):
-    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
-
-
-class _Readout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        if plain(inputs[: len(_NAMES)]):
-            outputs = _forward(*inputs)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                outputs = torch.ops.neurorbit.poisson_readout(*inputs)
-        ctx.options = inputs[len(_NAMES) :]
-        ctx.save_for_backward(*inputs[: len(_NAMES)])
-        ctx.set_materialize_grads(False)
-        return outputs
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dnll, dper_neuron):
-        needs = list(ctx.needs_input_grad[: len(_GRADS)])
-        tensors = (dnll, dper_neuron, *ctx.saved_tensors)
-        ordinary = plain((ctx.saved_tensors[0], *tensors))
-        function = _backward if ordinary else torch.ops.neurorbit.poisson_readout_backward
-        found = iter(function(*tensors, *ctx.options, needs))
-        return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
-
-
-def _forward_autograd(*inputs):
-    return _Readout.apply(*inputs)
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("poisson_readout", _forward, _device)
-    _LIBRARY.impl("poisson_readout_backward", _backward, _device)
-_LIBRARY.impl("poisson_readout", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::poisson_readout", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::poisson_readout_backward", _backward_fake, lib=_LIBRARY)
-
-
-def _check_values(arguments: dict[str, Any]) -> None:
+def _check_values(arguments: Arguments, options: Arguments) -> None:
     """What stands in lengths and counts, where nothing waits for a device."""
     y, lengths, mask, T = arguments["y"], arguments["lengths"], arguments["mask"], arguments["z"].shape[2]
-    if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
-        if not (0 <= low and high <= T):
-            raise ValueError(f"lengths: expected 0 to T={T}, got {low} to {high}")
+    check_lengths(lengths, T)
     if y.dtype == torch.uint8 or y.min().item() >= 0:
         return
     found = (y < 0).any(-1)  # [E or 1, B, T]
@@ -126,6 +41,14 @@ def _check_values(arguments: dict[str, Any]) -> None:
         raise ValueError(
             f"y: expected counts >= 0, got a negative one in bin {t} of trial {b} (data {e}): mask the missing bins"
         )
+
+
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    z, C = arguments["z"], arguments["C"]
+    return z.new_empty(z.shape[:2]), z.new_empty(C.shape[:2])
+
+
+_OPERATOR = Operator(SPEC, {"link": "str", "bin_s": "float", "floor_hz": "float"}, _fake, check=_check_values)
 
 
 def _floor(link: str, floor_hz: float | None) -> float:
@@ -216,16 +139,7 @@ def poisson_readout(
     sizes = bind_sizes(SPEC, values, {})
     if sizes["N"] < 1:
         raise ValueError("C: expected at least one neuron, got N=0")
-    for name in _SHARED:
-        value = values[name]
-        if value is not None and value.shape[0] == 1 and sizes["E"] > 1 and value.requires_grad:
-            values[name] = value.expand(sizes["E"], -1, -1)
+    _OPERATOR.expand_shared(values, sizes["E"])
     if lengths is not None:
         values["lengths"] = lengths.to(torch.int64)
-    if backend == "reference":
-        _check_values(values)
-        options: dict[str, Any] = dict(link=link, bin_s=float(bin_s), floor_hz=floor)
-        return PoissonReadout(*load(SPEC.name, "reference").forward(**values, **options))
-    tensors, options_ = tuple(values.values()), (link, float(bin_s), floor, backend or "")
-    function = _forward_autograd if plain(tensors) else torch.ops.neurorbit.poisson_readout
-    return PoissonReadout(*function(*tensors, *options_))
+    return PoissonReadout(*_OPERATOR(values, backend, link=link, bin_s=float(bin_s), floor_hz=floor))

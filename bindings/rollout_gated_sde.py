@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.bindings.dispatch import plain
+from neurorbit.bindings.operator import Arguments, Operator
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.rollout_gated_sde.spec import MOST_HIDDEN, SPEC, weight_count
 
 __all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "rollout_gated_sde"]
-
-_NAMES = SPEC.argument_names
-_GRADS = SPEC.differentiable
 
 
 class GatedWeights(NamedTuple):
@@ -42,101 +40,22 @@ class GatedSdeRollout(NamedTuple):
     z_final: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_OPTIONS = "int[] hidden, int steps, int first_step, str backend"
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"rollout_gated_sde({_TENSORS}, {_OPTIONS}) -> (Tensor, Tensor, Tensor)")
-_LIBRARY.define(
-    f"rollout_gated_sde_backward(Tensor? dz, Tensor? dmu, Tensor? dz_final, Tensor z, {_TENSORS}, {_OPTIONS}, "
-    "bool[] needs) -> Tensor[]"
-)
-
-
-def _forward(*inputs):
-    arguments, (hidden, steps, first_step, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    device = inputs[0].device.type
-    kernel = load(SPEC.name, backend_for(SPEC.name, device, backend or None))
-    if device == "cpu":
-        named = dict(zip(_NAMES, arguments, strict=True))
-        _check_values(named["a"], named["lengths"], steps)
-    return kernel.forward(*arguments, hidden=tuple(hidden), steps=steps, first_step=first_step)[0]
-
-
-def _backward(dz, dmu, dz_final, z, *inputs):
-    arguments, (hidden, steps, first_step, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    kernel = load(SPEC.name, backend_for(SPEC.name, inputs[0].device.type, backend or None))
-    wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, arguments, strict=True), z=z, wanted=wanted, hidden=tuple(hidden), steps=steps,
-                 first_step=first_step)  # fmt: skip
-    grads = kernel.backward(saved, {"z": dz, "mu": dmu, "z_final": dz_final})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(*inputs):
-    _, z0, path = inputs[:3]
-    steps = inputs[-3]
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    z0, path, steps, new = arguments["z0"], arguments["path"], options["steps"], arguments["weights"].new_empty
     E, B, M = path[:, :, 0].shape if z0 is None else z0.shape
-    new = inputs[0].new_empty
     if path is not None:
         return new(E, B, 0, M), new(E, B, steps, M), new(E, B, 0)
     return new(E, B, steps, M), new(E, B, steps, M), new(E, B, M)
 
 
-def _backward_fake(dz, dmu, dz_final, z, *inputs):
-    wanted = (x for a, x in zip(SPEC.arguments, inputs, strict=False) if a.gradient)
-    return [x.new_empty(x.shape) for x, need in zip(wanted, inputs[-1], strict=True) if need]
-
-
-_POSITIONS = [i for i, a in enumerate(SPEC.arguments) if a.gradient]
-
-
-class _Rollout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        *tensors, options = inputs
-        if plain(tensors):
-            z, mu, z_final = _forward(*tensors, *options)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                z, mu, z_final = torch.ops.neurorbit.rollout_gated_sde(*tensors, *options)
-        ctx.options = options
-        ctx.save_for_backward(z, *tensors)
-        ctx.set_materialize_grads(False)
-        return z, mu, z_final
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dz, dmu, dz_final):
-        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad
-        needs = [needed[i] for i in _POSITIONS]
-        function = (
-            _backward if plain((tensors[1], dz, dmu, dz_final)) else torch.ops.neurorbit.rollout_gated_sde_backward
-        )
-        found = iter(function(dz, dmu, dz_final, *tensors, *ctx.options, needs))
-        return *(next(found) if i in _POSITIONS and needed[i] else None for i in range(len(_NAMES))), None
-
-
-def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs[: len(_NAMES)], inputs[len(_NAMES) :])
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("rollout_gated_sde", _forward, _device)
-    _LIBRARY.impl("rollout_gated_sde_backward", _backward, _device)
-_LIBRARY.impl("rollout_gated_sde", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::rollout_gated_sde", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::rollout_gated_sde_backward", _backward_fake, lib=_LIBRARY)
-
-
-def _check_values(a: Tensor, lengths: Tensor | None, steps: int) -> None:
-    """Ranges of the arguments that are few enough to be read one by one where nothing waits for a device."""
-    values = a.tolist()
+def _check(arguments: Arguments, options: Arguments) -> None:
+    values = arguments["a"].tolist()
     if not all(value > 0 for value in values):
         raise ValueError(f"a: expected > 0, got {min(values)}")
-    if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
-        if not (0 <= low and high <= steps):
-            raise ValueError(f"lengths: expected 0 to T={steps}, got {low} to {high}")
+    check_lengths(arguments["lengths"], options["steps"])
+
+
+_OPERATOR = Operator(SPEC, {"hidden": "int[]", "steps": "int", "first_step": "int"}, _fake, check=_check)
 
 
 def _per_model(value: Tensor | float, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:
@@ -294,16 +213,7 @@ def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, l
         T = _steps_of(values, M, hidden, steps, first_step)
     for integer in ("noise_seed", "noise_stream", "lengths"):
         values[integer] = None if values[integer] is None else values[integer].to(torch.int64)
-    if backend == "reference":
-        _check_values(values["a"], lengths, T)
-        options: dict[str, Any] = dict(hidden=hidden, steps=T, first_step=first_step)
-        return load(SPEC.name, "reference").forward(**values, **options)
-    tensors, options_ = tuple(values.values()), (hidden, T, first_step, backend or "")
-    if not ordinary:
-        return torch.ops.neurorbit.rollout_gated_sde(*tensors, *options_)
-    if not torch.is_grad_enabled():
-        return _forward(*tensors, *options_)
-    return _Rollout.apply(*tensors, options_)
+    return _OPERATOR(values, backend, ordinary, hidden=hidden, steps=T, first_step=first_step)
 
 
 def rollout_gated_sde(

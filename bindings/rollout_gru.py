@@ -7,14 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.bindings.operator import Arguments, Operator
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.rollout_gru.spec import SPEC
 
 __all__ = ["GruRollout", "rollout_gru"]
-
-_NAMES = SPEC.argument_names
-_GRADS = SPEC.differentiable
 
 
 class GruRollout(NamedTuple):
@@ -24,87 +21,17 @@ class GruRollout(NamedTuple):
     h_final: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"rollout_gru({_TENSORS}, str backend) -> (Tensor, Tensor, Tensor)")
-_LIBRARY.define(
-    "rollout_gru_backward(Tensor? dh, Tensor? dh_final, Tensor h, Tensor gates, "
-    f"{_TENSORS}, str backend, bool[] needs) -> Tensor[]"
-)
-
-
-def _forward(*inputs):
-    *arguments, backend = inputs
-    drive, lengths = arguments[0], arguments[-1]
-    device = drive.device.type
-    if device == "cpu":
-        _check_lengths(lengths, drive.shape[2])
-    outputs, saved = load(SPEC.name, backend_for(SPEC.name, device, backend or None)).forward(*arguments)
-    return *outputs, saved["gates"]
-
-
-def _backward(dh, dh_final, h, gates, *inputs):
-    *arguments, backend, needs = inputs
-    kernel = load(SPEC.name, backend_for(SPEC.name, h.device.type, backend or None))
-    wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
-    saved = {**dict(zip(_NAMES, arguments, strict=True)), "h": h, "gates": gates, "wanted": wanted}
-    grads = kernel.backward(saved, {"h": dh, "h_final": dh_final})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(drive, W, *_):
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    drive, H = arguments["drive"], arguments["W"].shape[2]
     E, B, T, D, _ = drive.shape
-    H = W.shape[2]
     return drive.new_empty(E, B, T, D, H), drive.new_empty(E, B, D, H), drive.new_empty(E, B, T, D, 4, H)
 
 
-def _backward_fake(dh, dh_final, h, gates, *inputs):
-    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
+def _check(arguments: Arguments, options: Arguments) -> None:
+    check_lengths(arguments["lengths"], arguments["drive"].shape[2])
 
 
-class _Rollout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        if plain(inputs[: len(_NAMES)]):
-            h, h_final, gates = _forward(*inputs)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                h, h_final, gates = torch.ops.neurorbit.rollout_gru(*inputs)
-        ctx.backend = inputs[-1]
-        ctx.save_for_backward(h, gates, *inputs[: len(_NAMES)])
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(gates)
-        return h, h_final, gates
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dh, dh_final, _):
-        needs = list(ctx.needs_input_grad[: len(_GRADS)])
-        tensors = (dh, dh_final, *ctx.saved_tensors)
-        ordinary = plain((ctx.saved_tensors[0], *tensors))
-        function = _backward if ordinary else torch.ops.neurorbit.rollout_gru_backward
-        found = iter(function(*tensors, ctx.backend, needs))
-        return *(next(found) if need else None for need in needs), None, None
-
-
-def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs)
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("rollout_gru", _forward, _device)
-    _LIBRARY.impl("rollout_gru_backward", _backward, _device)
-_LIBRARY.impl("rollout_gru", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::rollout_gru", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::rollout_gru_backward", _backward_fake, lib=_LIBRARY)
-
-
-def _check_lengths(lengths: Tensor | None, steps: int) -> None:
-    """Lengths are few enough to be read one by one where nothing waits for a device."""
-    if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
-        if not (0 <= low and high <= steps):
-            raise ValueError(f"lengths: expected 0 to T={steps}, got {low} to {high}")
+_OPERATOR = Operator(SPEC, {}, _fake, check=_check)
 
 
 def rollout_gru(
@@ -152,9 +79,4 @@ def rollout_gru(
         raise ValueError(f"drive: expected three gates of H={sizes['H']} as in W, got {sizes['G']} columns")
     if lengths is not None:
         values["lengths"] = lengths.to(torch.int64)
-    if backend == "reference":
-        _check_lengths(lengths, sizes["T"])
-        return GruRollout(*load(SPEC.name, "reference").forward(**values))
-    tensors = tuple(values.values())
-    function = _forward_autograd if plain(tensors) else torch.ops.neurorbit.rollout_gru
-    return GruRollout(*function(*tensors, backend or "")[:2])
+    return GruRollout(*_OPERATOR(values, backend))

@@ -7,15 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load
-from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.bindings.operator import Arguments, Operator
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.rollout_leaky_rnn.spec import NONLINEARITIES, SPEC
 
 __all__ = ["NONLINEARITIES", "LeakyRnnRollout", "rollout_leaky_rnn"]
-
-_NAMES = SPEC.argument_names
-_GRADS = SPEC.differentiable
-_SHARED = tuple(a.name for a in SPEC.arguments if a.gradient and a.dims[0] == "E|1")
 
 
 class LeakyRnnRollout(NamedTuple):
@@ -26,88 +22,20 @@ class LeakyRnnRollout(NamedTuple):
     u_final: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_OPTIONS = "str phi, bool unit_norm, int steps, int first_step, str backend"
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"rollout_leaky_rnn({_TENSORS}, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)")
-_LIBRARY.define(
-    "rollout_leaky_rnn_backward(Tensor? du, Tensor? dr, Tensor? du_final, Tensor u, Tensor r, Tensor norm, "
-    f"{_TENSORS}, {_OPTIONS}, bool[] needs) -> Tensor[]"
-)
-
-
-def _forward(*inputs):
-    arguments, (phi, unit_norm, steps, first_step, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    device = inputs[0].device.type
-    if device == "cpu":
-        _check_lengths(arguments[-1], steps)
-    kernel = load(SPEC.name, backend_for(SPEC.name, device, backend or None))
-    outputs, saved = kernel.forward(*arguments, phi=phi, unit_norm=unit_norm, steps=steps, first_step=first_step)
-    return *outputs, saved["norm"]
-
-
-def _backward(du, dr, du_final, u, r, norm, *inputs):
-    arguments, (phi, unit_norm, steps, first_step, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    kernel = load(SPEC.name, backend_for(SPEC.name, u.device.type, backend or None))
-    wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, arguments, strict=True), u=u, r=r, norm=norm, wanted=wanted, phi=phi,
-                 unit_norm=unit_norm, steps=steps, first_step=first_step)  # fmt: skip
-    grads = kernel.backward(saved, {"u": du, "r": dr, "u_final": du_final})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(*inputs):
-    u0, (unit_norm, steps) = inputs[0], inputs[-4:-2]
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    u0, steps = arguments["u0"], options["steps"]
     E, B, N = u0.shape
     states = (u0.new_empty(E, B, steps, N) for _ in range(2))
-    return *states, u0.new_empty(E, B, N), u0.new_empty(E, B, steps if unit_norm else 0)
+    return *states, u0.new_empty(E, B, N), u0.new_empty(E, B, steps if options["unit_norm"] else 0)
 
 
-def _backward_fake(du, dr, du_final, u, r, norm, *inputs):
-    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
+def _check(arguments: Arguments, options: Arguments) -> None:
+    check_lengths(arguments["lengths"], options["steps"])
 
 
-class _Rollout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        with torch._C._AutoDispatchBelowAutograd():
-            u, r, u_final, norm = torch.ops.neurorbit.rollout_leaky_rnn(*inputs)
-        ctx.options = inputs[len(_NAMES) :]
-        ctx.save_for_backward(u, r, norm, *inputs[: len(_NAMES)])
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(norm)
-        return u, r, u_final, norm
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, du, dr, du_final, _):
-        needs = list(ctx.needs_input_grad[: len(_GRADS)])
-        found = iter(
-            torch.ops.neurorbit.rollout_leaky_rnn_backward(
-                du, dr, du_final, *ctx.saved_tensors, *ctx.options, needs
-            )
-        )  # fmt: skip
-        return *(next(found) if need else None for need in needs), *[None] * (len(ctx.needs_input_grad) - len(_GRADS))
-
-
-def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs)
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("rollout_leaky_rnn", _forward, _device)
-    _LIBRARY.impl("rollout_leaky_rnn_backward", _backward, _device)
-_LIBRARY.impl("rollout_leaky_rnn", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::rollout_leaky_rnn", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::rollout_leaky_rnn_backward", _backward_fake, lib=_LIBRARY)
-
-
-def _check_lengths(lengths: Tensor | None, steps: int) -> None:
-    """Lengths are few enough to be read one by one where nothing waits for a device."""
-    if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
-        if not (0 <= low and high <= steps):
-            raise ValueError(f"lengths: expected 0 to T={steps}, got {low} to {high}")
+_OPERATOR = Operator(
+    SPEC, {"phi": "str", "unit_norm": "bool", "steps": "int", "first_step": "int"}, _fake, check=_check
+)
 
 
 def _per_model(value: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
@@ -233,13 +161,6 @@ def rollout_leaky_rnn(
         raise ValueError("steps: is required when neither drive, v nor noise gives the number of steps T")
     if sizes["T"] < 1 or first_step < 0:
         raise ValueError(f"steps, first_step: expected >= 1 and >= 0, got {sizes['T']}, {first_step}")
-    for name in _SHARED:
-        value = values[name]
-        if value is not None and value.shape[0] == 1 and E > 1 and value.requires_grad:
-            values[name] = value.expand(E, -1, -1, -1)
-    if backend == "reference":
-        _check_lengths(lengths, sizes["T"])
-        options: dict[str, Any] = dict(phi=phi, unit_norm=unit_norm, steps=sizes["T"], first_step=first_step)
-        return LeakyRnnRollout(*load(SPEC.name, "reference").forward(**values, **options))
-    options_ = (phi, unit_norm, sizes["T"], first_step, backend or "")
-    return LeakyRnnRollout(*torch.ops.neurorbit.rollout_leaky_rnn(*values.values(), *options_)[:3])
+    _OPERATOR.expand_shared(values, E)
+    options: dict[str, Any] = dict(phi=phi, unit_norm=unit_norm, steps=sizes["T"], first_step=first_step)
+    return LeakyRnnRollout(*_OPERATOR(values, backend, **options))

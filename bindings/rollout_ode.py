@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load, plain
+from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.validation import bind_sizes, check_tensors
 from neurorbit.bindings.vector_fields import (
     FIELDS,
@@ -23,9 +22,6 @@ from neurorbit.kernels.rollout_ode.spec import METHODS, SPEC
 
 __all__ = ["FIELDS", "METHODS", "OdeRollout", "Parameter", "VectorField", "register_field", "rollout_ode"]
 
-_NAMES = SPEC.argument_names
-_OPTIONS = ("field", "method", "dt", "n_steps", "keep_every")
-
 
 class OdeRollout(NamedTuple):
     """States of a rollout: z [E, B, n_steps // keep_every, M]; z_final [E, B, M] after the last step."""
@@ -34,73 +30,14 @@ class OdeRollout(NamedTuple):
     z_final: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_PLAIN = "str field, str method, float dt, int n_steps, int keep_every, str backend"
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(f"rollout_ode({_TENSORS}, {_PLAIN}) -> (Tensor, Tensor)")
-_LIBRARY.define(
-    f"rollout_ode_backward(Tensor dz, Tensor dz_final, Tensor z, {_TENSORS}, {_PLAIN}, bool[] needs) -> Tensor[]"
-)
-
-
-def _forward(*inputs):
-    tensors, (*options, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    name = backend_for(SPEC.name, tensors[0].device.type, backend or None)
-    outputs, _ = load(SPEC.name, name).forward(*tensors, **dict(zip(_OPTIONS, options, strict=True)))
-    return outputs
-
-
-def _backward(dz, dz_final, z, *inputs):
-    tensors, (*options, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    name = backend_for(SPEC.name, z.device.type, backend or None)
-    wanted = tuple(n for n, need in zip(_NAMES, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, tensors, strict=True), z=z, wanted=wanted, **dict(zip(_OPTIONS, options, strict=True)))
-    grads = load(SPEC.name, name).backward(saved, {"z": dz, "z_final": dz_final})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(z0, parameters, drive, field, method, dt, n_steps, keep_every, backend):
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    z0, keep = arguments["z0"], options["keep_every"]
     E, B, M = z0.shape
-    return z0.new_empty(E, B, n_steps // keep_every if keep_every else 0, M), z0.new_empty(E, B, M)
+    return z0.new_empty(E, B, options["n_steps"] // keep if keep else 0, M), z0.new_empty(E, B, M)
 
 
-def _backward_fake(dz, dz_final, z, *inputs):
-    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
-
-
-class _Rollout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        *tensors, options = inputs
-        if plain(tensors):
-            z, z_final = _forward(*tensors, *options)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                z, z_final = torch.ops.neurorbit.rollout_ode(*tensors, *options)
-        ctx.options = options
-        ctx.save_for_backward(z, *tensors)
-        return z, z_final
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dz, dz_final):
-        tensors, needed = (dz, dz_final, *ctx.saved_tensors), ctx.needs_input_grad
-        needs = list(needed[: len(_NAMES)])
-        function = _backward if plain(tensors) else torch.ops.neurorbit.rollout_ode_backward
-        found = iter(function(*tensors, *ctx.options, needs))
-        return *(next(found) if need else None for need in needs), *[None] * (len(needed) - len(_NAMES))
-
-
-def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs[: len(_NAMES)], inputs[len(_NAMES) :])
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("rollout_ode", _forward, _device)
-    _LIBRARY.impl("rollout_ode_backward", _backward, _device)
-_LIBRARY.impl("rollout_ode", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::rollout_ode", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::rollout_ode_backward", _backward_fake, lib=_LIBRARY)
+_OPTIONS = {"field": "str", "method": "str", "dt": "float", "n_steps": "int", "keep_every": "int"}
+_OPERATOR = Operator(SPEC, _OPTIONS, _fake, whole_gradients=True)
 
 
 def _whole(name: str, value: Any, least: int) -> None:
@@ -190,12 +127,5 @@ def rollout_ode(
     values: dict[str, Any] = {"z0": z0, "parameters": pack_parameters(law, parameters, z0, U), "drive": drive}
     check_tensors(SPEC, values)
     _check_sizes(law, bind_sizes(SPEC, values, {"T": n_steps}))
-    tensors, options = tuple(values.values()), (field, method, float(dt), n_steps, keep_every, backend or "")
-    if backend == "reference":
-        named = dict(zip(_OPTIONS, options, strict=False))
-        return OdeRollout(*load(SPEC.name, "reference").forward(*tensors, **named))
-    if not plain(tensors):
-        return OdeRollout(*torch.ops.neurorbit.rollout_ode(*tensors, *options))
-    if not torch.is_grad_enabled():
-        return OdeRollout(*_forward(*tensors, *options))
-    return OdeRollout(*_Rollout.apply(*tensors, options))
+    options: dict[str, Any] = dict(field=field, method=method, dt=float(dt), n_steps=n_steps, keep_every=keep_every)
+    return OdeRollout(*_OPERATOR(values, backend, **options))

@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.validation import bind_sizes, check_tensors
+from neurorbit.bindings.dispatch import plain
+from neurorbit.bindings.operator import Arguments, Operator
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.rollout_plrnn.reference import step as plrnn_step
 from neurorbit.kernels.rollout_plrnn.spec import CELLS, DENDRITIC_CELLS, HIDDEN_CELLS, SPEC
 
 __all__ = ["CELLS", "PlrnnRollout", "generate_plrnn", "jacobian_plrnn", "plrnn_step", "rollout_plrnn"]
-
-_NAMES = SPEC.argument_names
-_GRADS = SPEC.differentiable
 
 
 class PlrnnRollout(NamedTuple):
@@ -25,101 +23,36 @@ class PlrnnRollout(NamedTuple):
     z_final: Tensor
 
 
-_TENSORS = ", ".join(f"Tensor{'?' if a.optional else ''} {a.name}" for a in SPEC.arguments)
-_LIBRARY = torch.library.Library("neurorbit", "FRAGMENT")
-_LIBRARY.define(
-    f"rollout_plrnn({_TENSORS}, str cell, int n_relu, int steps, int first_step, int keep_every, str backend)"
-    " -> (Tensor, Tensor)"
-)
-_LIBRARY.define(
-    f"rollout_plrnn_backward(Tensor dz, Tensor dz_final, Tensor z, {_TENSORS}, str cell, int n_relu, int steps,"
-    " int first_step, str backend, bool[] needs) -> Tensor[]"
-)
-
-
-def _forward(*inputs):
-    arguments, (cell, n_relu, steps, first_step, keep_every, backend) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    device = inputs[0].device.type
-    name = backend_for(SPEC.name, device, backend or None)
-    if device == "cpu":
-        forcing_alpha, forcing_interval, lengths = arguments[-3:]
-        _check_values(forcing_alpha, forcing_interval, lengths, steps)
-    outputs, _ = load(SPEC.name, name).forward(
-        *arguments, cell=cell, n_relu=n_relu, steps=steps, first_step=first_step, keep_every=keep_every
-    )
-    return outputs
-
-
-def _backward(dz, dz_final, z, *inputs):
-    arguments, (cell, n_relu, steps, first_step, backend, needs) = inputs[: len(_NAMES)], inputs[len(_NAMES) :]
-    name = backend_for(SPEC.name, z.device.type, backend or None)
-    wanted = tuple(n for n, need in zip(_GRADS, needs, strict=True) if need)
-    saved = dict(zip(_NAMES, arguments, strict=True), z=z, wanted=wanted, cell=cell, n_relu=n_relu, steps=steps,
-                 first_step=first_step)  # fmt: skip
-    grads = load(SPEC.name, name).backward(saved, {"z": dz, "z_final": dz_final})
-    return [grads[n] for n in wanted]
-
-
-def _forward_fake(*inputs):
-    z0, (steps, keep_every) = inputs[0], (inputs[-4], inputs[-2])
+def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
+    z0, keep = arguments["z0"], options["keep_every"]
     E, B, M = z0.shape
-    return z0.new_empty(E, B, steps // keep_every if keep_every else 0, M), z0.new_empty(E, B, M)
+    return z0.new_empty(E, B, options["steps"] // keep if keep else 0, M), z0.new_empty(E, B, M)
 
 
-def _backward_fake(dz, dz_final, z, *inputs):
-    return [x.new_empty(x.shape) for x, need in zip(inputs, inputs[-1], strict=False) if need]
-
-
-class _Rollout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *inputs):
-        *tensors, options = inputs
-        if plain(tensors):
-            z, z_final = _forward(*tensors, *options)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                z, z_final = torch.ops.neurorbit.rollout_plrnn(*tensors, *options)
-        ctx.options = options
-        ctx.save_for_backward(z, *tensors)
-        return z, z_final
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dz, dz_final):
-        *options, keep_every, backend = ctx.options
-        if keep_every != 1:
-            raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
-        tensors, needed = (dz, dz_final, *ctx.saved_tensors), ctx.needs_input_grad
-        needs = list(needed[: len(_GRADS)])
-        function = _backward if plain(tensors) else torch.ops.neurorbit.rollout_plrnn_backward
-        found = iter(function(*tensors, *options, backend, needs))
-        return *(next(found) if need else None for need in needs), *[None] * (len(needed) - len(_GRADS))
-
-
-def _forward_autograd(*inputs):
-    return _Rollout.apply(*inputs[: len(_NAMES)], inputs[len(_NAMES) :])
-
-
-for _device in ("CPU", "CUDA"):
-    _LIBRARY.impl("rollout_plrnn", _forward, _device)
-    _LIBRARY.impl("rollout_plrnn_backward", _backward, _device)
-_LIBRARY.impl("rollout_plrnn", _forward_autograd, "Autograd")
-torch.library.register_fake("neurorbit::rollout_plrnn", _forward_fake, lib=_LIBRARY)
-torch.library.register_fake("neurorbit::rollout_plrnn_backward", _backward_fake, lib=_LIBRARY)
-
-
-def _check_values(forcing_alpha, forcing_interval, lengths, steps: int) -> None:
-    """Ranges of the arguments that are few enough to be read one by one."""
+def _check_values(arguments: Arguments, options: Arguments) -> None:
+    forcing_alpha, forcing_interval = arguments["forcing_alpha"], arguments["forcing_interval"]
     if forcing_alpha is not None:
         values = forcing_alpha.tolist()
         if not all(0.0 <= value <= 1.0 for value in values):
             raise ValueError(f"forcing_alpha: expected values in [0, 1], got {min(values)} to {max(values)}")
     if forcing_interval is not None and min(forcing_interval.tolist()) < 1:
         raise ValueError(f"forcing_interval: expected at least 1, got {min(forcing_interval.tolist())}")
-    if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
-        if not (1 <= low and high <= steps):
-            raise ValueError(f"lengths: expected 1 to T={steps}, got {low} to {high}")
+    check_lengths(arguments["lengths"], options["steps"], least=1)
+
+
+def _check_gradient(arguments: Arguments, options: Arguments) -> None:
+    if options["keep_every"] != 1:
+        raise RuntimeError("rollout_plrnn: gradients need every state (keep_every=1)")
+
+
+_OPERATOR = Operator(
+    SPEC,
+    {"cell": "str", "n_relu": "int", "steps": "int", "first_step": "int", "keep_every": "int"},
+    _fake,
+    check=_check_values,
+    check_gradient=_check_gradient,
+    whole_gradients=True,
+)
 
 
 def _check_cell(cell: str, sizes: dict[str, int], values: dict[str, Any], n_relu: int) -> None:
@@ -211,20 +144,11 @@ def _call(z0, A, W1, h1, W2, h2, alpha, thresholds, C, u, z_hat, forcing_alpha, 
     ordinary = plain(tuple(values.values()))
     options: tuple[Any, ...] = (cell, n_relu, steps, first_step, keep_every)
     T = _checked_before(values, options) if ordinary else _checked(values, options)
-    if z_hat is not None and z_hat.shape[0] == 1 and E > 1 and z_hat.requires_grad:
-        values["z_hat"] = z_hat.expand(E, -1, -1, -1)
-    if backend == "reference":
-        _check_values(forcing_alpha, forcing_interval, lengths, T)
-        found = load(SPEC.name, "reference").forward(
-            *values.values(), cell=cell, n_relu=n_relu, steps=T, first_step=first_step, keep_every=keep_every
-        )
-        return PlrnnRollout(*found)
-    tensors, options = values.values(), (cell, n_relu, T, first_step, keep_every, backend or "")
-    if not ordinary:
-        return PlrnnRollout(*torch.ops.neurorbit.rollout_plrnn(*tensors, *options))
-    if not torch.is_grad_enabled():
-        return PlrnnRollout(*_forward(*tensors, *options))
-    return PlrnnRollout(*_Rollout.apply(*tensors, options))
+    _OPERATOR.expand_shared(values, E)
+    found = _OPERATOR(
+        values, backend, ordinary, cell=cell, n_relu=n_relu, steps=T, first_step=first_step, keep_every=keep_every
+    )  # fmt: skip
+    return PlrnnRollout(*found)
 
 
 def rollout_plrnn(

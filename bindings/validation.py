@@ -71,3 +71,11 @@ def check_tensors(spec: KernelSpec, values: Mapping[str, Tensor | None]) -> None
             raise TypeError(f"{argument.name}: expected {lead.dtype} as {first}, got {value.dtype}")
         if not argument.gradient and value.requires_grad:
             raise ValueError(f"{argument.name}: requires grad, but its gradient is not implemented: detach it")
+
+
+def check_lengths(lengths: Tensor | None, steps: int, least: int = 0) -> None:
+    """ValueError for a length out of range; they are few enough to be read where nothing waits for a device."""
+    if lengths is not None:
+        low, high = lengths.min().item(), lengths.max().item()
+        if not (least <= low and high <= steps):
+            raise ValueError(f"lengths: expected {least} to T={steps}, got {low} to {high}")
