@@ -129,7 +129,18 @@ def robust_peaks(o: Tensor, width: int, weight: Tensor | None = None) -> Tensor:
     """Highest bins within +- (W - 1) of o [E, K, T'] that stand out from its median, uint8."""
     middle = o.median(-1, keepdim=True).values
     spread = 1.4826 * (o - middle).abs().median(-1, keepdim=True).values
-    high = (o > middle + ROBUST_SD * spread) & (o == max_pool1d(o, 2 * width - 1, stride=1, padding=width - 1))
+    return _peaks_above(o, middle + ROBUST_SD * spread, width, weight)
+
+
+def half_high_peaks(o: Tensor, width: int, weight: Tensor | None = None) -> Tensor:
+    """As robust_peaks, above half the way from the median to the highest bin that counts."""
+    middle = o.median(-1, keepdim=True).values
+    top = (o if weight is None else o.masked_fill(weight[:, None] == 0, -torch.inf)).amax(-1, keepdim=True)
+    return _peaks_above(o, (middle + top) / 2, width, weight)
+
+
+def _peaks_above(o: Tensor, threshold: Tensor, width: int, weight: Tensor | None) -> Tensor:
+    high = (o > threshold) & (o == max_pool1d(o, 2 * width - 1, stride=1, padding=width - 1))
     return (high if weight is None else high & (weight[:, None] > 0)).to(torch.uint8)
 
 

@@ -9,12 +9,13 @@ import torch
 
 from neurorbit.engine.analysis.participation import aligned_counts, lag_smoother
 from neurorbit.engine.data import SpikeEvents
-from neurorbit.engine.models.convseq.objective import robust_peaks
+from neurorbit.engine.models.convseq.objective import half_high_peaks, robust_peaks
 from neurorbit.engine.models.convseq.parting import parted, winners
 from neurorbit.engine.models.convseq.responses import Responder
 
 PSEUDO_EVENTS = 2.0  # occurrences at the neuron's mean rate, added to those found
 ROUNDS = 6
+FEWEST = 3  # first detections: with fewer, those that reach half of the highest are taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,8 @@ def refine(
     the neurons that fire in them, and in later rounds the template that stands out most keeps a detection. A round that
     loses more than half of the detections is not taken: the response to a frequent sequence varies so much that its own
     peaks do not stand out. weight [1|E, T'] of zeros and ones keeps to the bins on which a model was trained: nothing
-    outside them is looked at.
+    outside them is looked at. The response to a frequent sequence may be high for so much of the time that none of its
+    peaks stands out from its median: then those of half the largest height are the first detections.
     """
     E, K, n = start.shape
     kept = np.ones((E, n), bool) if weight is None else (weight > 0).expand(E, n).cpu().numpy()
@@ -73,7 +75,11 @@ def refine(
     previous: list[list[np.ndarray]] = []
     found: list[list[Template]] = []
     for _ in range(ROUNDS):
-        peaks = robust_peaks(o, width, weight).cpu().numpy()
+        peaks = robust_peaks(o, width, weight)
+        if not previous:
+            few = peaks.sum(-1, keepdim=True) < FEWEST
+            peaks = torch.where(few, half_high_peaks(o, width, weight), peaks)
+        peaks = peaks.cpu().numpy()
         at = [[np.flatnonzero(peaks[e, k]) for k in range(K)] for e in range(E)]
         if K > 1:
             values = o.cpu().numpy()
