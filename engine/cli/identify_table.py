@@ -33,7 +33,7 @@ def print_identification(found: Mapping[str, Any], title: str | None = None) -> 
     a grid each setting's median."""
     console = Console()
     labels = [label for name, label in _rows(found["median"])]
-    columns = [("median", _cells(found["median"])), ("MAD", _cells(found["mad"]))]
+    columns = [("median", _cells(found["median"])), ("MAD", _cells(found["mad"], sign=""))]
     groups = found.get("by_settings")
     if groups:
         more = [(f"{_settings(g)}\n{_runs(g['runs'])}", _cells(g["median"])) for g in groups]
@@ -76,13 +76,13 @@ def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _cells(values: Mapping[str, Any]) -> list[str]:
+def _cells(values: Mapping[str, Any], sign: str = "+") -> list[str]:
     """A column's text, in the order of _rows."""
     found = []
     for name, _ in _ROWS:
         if name in values:
             value = values[name]
-            found += [_text(v, "+.2f") for v in value] if isinstance(value, list) else [_text(value, ".3g")]
+            found += [_text(v, f"{sign}.2f") for v in value] if isinstance(value, list) else [_text(value, ".3g")]
     return found
 
 

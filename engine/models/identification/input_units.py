@@ -108,7 +108,7 @@ def infer_input_units(
         most_steps: on each side; evenly spaced trials are taken.
     """
     if trials.kind != "rates":
-        raise ValueError("trials: expected rates; the surprise of a count is mostly chance")
+        raise ValueError(f"trials: expected rates, got {trials.kind}: the surprise of a count is mostly chance")
     if trials.n_trials < 2:
         raise ValueError("trials: expected two or more, one to find the common part and one to measure it")
     T, N = trials.n_steps, trials.n_observed

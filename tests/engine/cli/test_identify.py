@@ -74,7 +74,10 @@ def test_a_fit_leaves_figures_a_report_and_measures(run: Path, capsys: pytest.Ca
     assert len(found["median"]["shifter_offsets_rad"]) == 2
     assert main(["identify", "evaluate", "--workdir", str(run), "--steps", "50"]) == 0
     shown = capsys.readouterr().out
-    assert "kernel correlation" in shown and "shifter offset v < 0, rad" in shown and "run 1" in shown
+    [offsets] = [line for line in shown.splitlines() if "shifter offset v < 0, rad" in line]
+    median, mad = offsets.split("│")[2:4]
+    assert median.strip()[0] in "+-" and mad.strip()[0].isdigit()
+    assert "kernel correlation" in shown and "run 1" in shown
 
 
 def test_evaluated_on_other_trials(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,6 +221,8 @@ def test_input_units_are_printed_beside_the_truth(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "no truth beside it: this network's inputs scale its connections" in said
     assert "warning: few units, 16 where 30 are wanted" in said
+    write_rates(tmp_path / "spikes.npz", as_spikes(RING, 200.0))
+    assert "trials: expected rates, got spikes" in refused(capsys, "inputs", "--data", tmp_path / "spikes.npz")
     assert "factors: expected 1 to" in refused(capsys, "inputs", "--data", tmp_path / "x.npz", "--factors", "40")
 
 
