@@ -69,6 +69,8 @@ class Trainer:
         """Train to the last step, or until a signal or the last model's divergence; the folder is locked meanwhile."""
         if self.folder is not None:
             self.folder.begin_metrics(self._columns(), self._metrics_bytes)
+        if not bool(self.record.alive.any()):  # a run that had diverged is resumed
+            return Outcome("diverged", self.step)
         self._clock = (time.monotonic(), self.step)
         rate: Tensor | None = None
         with StopRequest() as stop:
@@ -130,12 +132,12 @@ class Trainer:
 
     def _log(self, evaluation: bool) -> None:
         names = (*self.problem.term_names, "gradient")
+        others = " and the others train on" if bool(self.record.alive.any()) else ""
         for model, step, term in self.record.stopped(self.step, names):
             where = self.problem.where(step, model)  # a model that stopped keeps the parameters of that step
             self.reporter.note(
                 f"{self.problem.labels[model]} stopped at step {step}: its {term} is not finite{where and ' '}"
-                f"{where}; its last good state is kept and the others train on (a lower learning rate or gradient "
-                "clipping may help)"
+                f"{where}; its last good state is kept{others} (a lower learning rate or gradient clipping may help)"
             )
         self.record.settle()
         averages = self.record.averages()  # [K, E]

@@ -128,6 +128,16 @@ def test_training_ends_when_no_model_is_left(tmp_path: Path) -> None:
     outcome = loop.run()
     assert (outcome.status, outcome.step) == ("diverged", 8) and len(listener.notes) == 1
     assert [r["loss"] == "" for r in rows(folder)] == [False, True]
+    assert "train on" not in listener.notes[0]
+    again, listener = trainer(ParabolaProblem(E=1), 100, folder)
+    again.restore()
+    assert again.run() == outcome and listener.notes == [] and len(rows(folder)) == 2
+
+
+def test_the_others_train_on() -> None:
+    loop, listener = trainer(ParabolaProblem(bad=1, at=6), 12)
+    loop.run()
+    assert "kept and the others train on (" in listener.notes[0]
 
 
 def test_best_state_is_each_models_own_and_nan_is_never_best() -> None:
