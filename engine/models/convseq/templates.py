@@ -79,8 +79,8 @@ def refine(
         if not previous:
             few = peaks.sum(-1, keepdim=True) < FEWEST
             peaks = torch.where(few, half_high_peaks(o, width, weight), peaks)
-        peaks = peaks.cpu().numpy()
-        at = [[np.flatnonzero(peaks[e, k]) for k in range(K)] for e in range(E)]
+        marked = peaks.cpu().numpy()
+        at = [[np.flatnonzero(marked[e, k]) for k in range(K)] for e in range(E)]
         if K > 1:
             values = o.cpu().numpy()
             at = [
