@@ -16,6 +16,7 @@ from neurorbit.kernels import KERNELS
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("kernels", "bindings", "engine")
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "src/neurorbit/__init__.py").read_text()).group(1)
+OWN = {f"neurorbit/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}  # besides the linked folders
 
 
 def run(*command: str | Path, folder: Path) -> str:
@@ -57,7 +58,7 @@ def landed(built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_every_module_once(wheel_names):
     modules = {name for name in wheel_names if name.endswith(".py")}
-    assert modules == {f"neurorbit/{name}" for name in in_tree(".py")} | {"neurorbit/__init__.py"}
+    assert modules == {f"neurorbit/{name}" for name in in_tree(".py")} | OWN - {"neurorbit/py.typed"}
     assert "neurorbit/py.typed" in wheel_names
 
 
@@ -69,7 +70,7 @@ def test_wheel_holds_each_op(wheel_names):
 
 
 def test_wheel_holds_nothing_else(wheel_names):
-    data = {f"neurorbit/{name}" for name in in_tree("")} | {"neurorbit/__init__.py", "neurorbit/py.typed"}
+    data = {f"neurorbit/{name}" for name in in_tree("")} | OWN
     stray = {name for name in wheel_names - data if not name.startswith(f"neurorbit-{VERSION}.dist-info/")}
     assert stray == set()
 
@@ -98,6 +99,13 @@ print(neurorbit.__version__, *neurorbit.kernels.KERNELS)
     assert len(files) == 4
     assert all(Path(file).is_relative_to(landed) for file in files)
     assert last.split() == [VERSION, *KERNELS]
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(landed)!r})
+sys.argv[1:] = ["--version"]
+runpy.run_module("neurorbit")
+"""
+    assert run("-c", code, folder=tmp_path).strip() == f"neurorbit {VERSION}"
 
 
 def test_landed_wheel_rolls_out(landed, tmp_path):
@@ -117,7 +125,7 @@ def test_sdist_holds_the_tree_once_and_builds(built, tmp_path):
         names = {name.split("/", 1)[1] for name in archive.getnames()}
         top = f"neurorbit-{VERSION}/"
         inside = [m for m in archive.getmembers() if m.name.startswith(top + "src/")]
-        assert {m.name.removeprefix(top) for m in inside} == {"src/neurorbit/__init__.py", "src/neurorbit/py.typed"}
+        assert {m.name.removeprefix(top) for m in inside} == {f"src/{name}" for name in OWN}
         assert not any("shared/" in name or name.startswith(".venv") or ".pyc" in name for name in names)
         wanted = {
             "LICENSE",
