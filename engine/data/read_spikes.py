@@ -35,7 +35,7 @@ def read_spike_events(
 
     Found are, in this order: events in the arrays `neurons`, `times` and, if there, `counts`, `n_neurons`, `n_bins`,
     `bin_s`; the sorted units of an NWB file; the only matrix; the only MATLAB cell, of spike times in seconds.
-    A matrix is [N, T]: whole numbers of 0 or more are counts, other values make a DenseRecording. A matrix of two or
+    A matrix is [N, T]: whole numbers are counts, of 0 or more; other values make a DenseRecording. A matrix of two or
     three columns is a list of events (neuron, time, count), unless transposed. Neurons and bins count from 0; times as
     integers are bins, as floats seconds.
 
@@ -89,9 +89,9 @@ def recording_in(
 
 
 def recording_of(x: Any, *, bin_s: float | None = None, name: str = "recording") -> SpikeEvents | DenseRecording:
-    """x [N, T] as events when its values are counts, as a DenseRecording when floats are fractional or negative."""
+    """x [N, T] as events when its values are counts, as a DenseRecording when any is a fraction."""
     values = finite_matrix(name, x)
-    if values.dtype.kind == "f" and ((values < 0) | (values != np.rint(values))).any():
+    if values.dtype.kind == "f" and (values != np.rint(values)).any():
         return DenseRecording.from_array(values, bin_s=bin_s, name=name)
     return SpikeEvents.from_dense(values, bin_s=bin_s, name=name)
 

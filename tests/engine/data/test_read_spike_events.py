@@ -129,9 +129,11 @@ class TestKeyedFiles:
     def test_bad_values_are_named(self, tmp_path: Path, name: str, save: Save) -> None:
         bad = {"gap": CALCIUM.copy(), "minus": X.astype(int) - 1, "silent": 0 * X, "deep": np.zeros((2, 3, 4))}
         bad["gap"][3, 8] = np.nan
+        bad["minus as floats"] = X - 1.0
         save(tmp_path / name, bad)
         assert "[gap]: nan at neuron 3, bin 8; fill gaps with 0" in refusal(tmp_path / name, "gap")
-        assert "[minus]: expected counts 0, 1, .., got -1" in refusal(tmp_path / name, "minus")
+        for minus in ("minus", "minus as floats"):
+            assert f"[{minus}]: expected counts 0, 1, .., got -1" in refusal(tmp_path / name, minus)
         assert "[silent]: 7 neurons x 40 bins without a single spike" in refusal(tmp_path / name, "silent")
         assert "[deep]: expected [N, T], got [2, 3, 4]" in refusal(tmp_path / name, "deep")
 
