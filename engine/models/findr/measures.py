@@ -34,7 +34,7 @@ def evaluate_fits(
     """Measures of each fold on its validation and its test trials.
 
     Of the models of a fold (shapes, rates, runs) the one with the most bits per spike on the validation trials is
-    taken, or all are shown.
+    taken, or all are shown. One that stopped before a state of it could be kept (selected_by None) comes last.
 
     Args:
         fits: as `load` returns them. sessions: those of the fit. n_samples: of the posterior, for its mean.
@@ -49,18 +49,22 @@ def evaluate_fits(
         for e, m in enumerate(fitted.members):
             own = {part: {n: _number(v[e]) for n, v in found[part].items()} for part in PARTS}
             sizes = {n: getattr(fitted.config, n) for n in ("latent_dim", "features", "encoder_size")}
-            rows.append({"fold": m.fold, "shape": k, "model": e, "rate": m.rate, "seed": m.seed, **sizes, **own})
+            kept = {"selected_by": _number(fitted.selected_by[e])}
+            rows.append(
+                {"fold": m.fold, "shape": k, "model": e, "rate": m.rate, "seed": m.seed, **sizes, **kept, **own}
+            )
     best = best_per_fold(rows)
     mean = {part: {n: _mean([row[part][n] for row in best]) for n in MEASURES} for part in PARTS}
     return {"folds": rows if all_models else best, "mean": mean, "variants": VARIANTS}
 
 
 def best_per_fold(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each fold the row with the most bits per spike on the validation trials."""
+    """Of each fold the row with the most bits per spike on the validation trials, of those whose state was kept for its
+    validation value if there are any."""
 
-    def worth(row: dict[str, Any]) -> float:
+    def worth(row: dict[str, Any]) -> tuple[bool, float]:
         value = row["validation"]["bits_per_spike"]
-        return -math.inf if value is None else value
+        return row["selected_by"] is not None, -math.inf if value is None else value
 
     return [max((r for r in rows if r["fold"] == fold), key=worth) for fold in sorted({r["fold"] for r in rows})]
 

@@ -22,6 +22,7 @@ from neurorbit.engine.models.findr import (
     load,
     resume,
 )
+from neurorbit.engine.models.findr.measures import best_per_fold
 from neurorbit.engine.simulate.decision import decision
 
 TRIALS = decision(n_trials=40, n_neurons=8, shortest=8, longest=16, seed=3)
@@ -185,6 +186,15 @@ def test_a_fit_that_ends_before_the_annealing_says_what_is_kept(tmp_path: Path) 
     assert bool(best.selected_by.isinf().all())
     fit(dataclasses.replace(c, epochs=6), TRIALS, reporter=listener)
     assert len(listener.notes) == 1
+
+
+def test_a_model_that_stopped_at_once_is_not_the_best_of_its_fold() -> None:
+    c = config(3, fold=(0,), rates=(1e-9, 1e30), loss=AT_ONCE)
+    [fitted] = fit(c, TRIALS).fitted
+    every = evaluate_fits([fitted], [TRIALS], n_samples=1, all_models=True)["folds"]
+    assert [row["selected_by"] is None for row in every] == [False, True]
+    every[1]["validation"]["bits_per_spike"] = 9.0
+    assert best_per_fold(every) == [every[0]] and best_per_fold(every[1:]) == [every[1]]
 
 
 def arrays(**changes: Any) -> SpikeTrials:
