@@ -17,7 +17,7 @@ PYTEST_THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=passive NU
 .PHONY: help demo install test check format bench clean
 
 help:
-	@echo "make demo     install, reconstruct a chaotic attractor from noisy data, write demo/report.html"
+	@echo "make demo     install, run each system on data with a known answer, write demo/report.html"
 	@echo "make test     install, run every test"
 	@echo "make check    formatting, lints and types; make format mends the first two where it can"
 	@echo "make bench    install the competitors, measure every op, write benchmarks/results/"

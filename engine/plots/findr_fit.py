@@ -37,7 +37,7 @@ def psths(observed: Psth, predicted: Psth, neurons: Sequence[int], *, bin_s: flo
     return figure
 
 
-def shown_neurons(observed: Psth, r2: Array | None = None) -> list[int]:
+def shown_neurons(observed: Psth) -> list[int]:
     """The neurons whose PSTHs differ most between bins and conditions, in order."""
     mean = observed.mean.numpy()
     flat = mean.reshape(-1, mean.shape[-1])

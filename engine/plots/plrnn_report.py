@@ -112,9 +112,7 @@ def write_plrnn_report(
     generated = generated_orbits(x_generated, true.shape[1])
     rows = measure_rows(measures, len(generated))
     d_stsp = measure_columns(rows).get("d_stsp")
-    captions = _captions(
-        true, generated, typical_run(true, generated, d_stsp), d_stsp is not None, x_forecast is not None
-    )
+    captions = _captions(true, typical_run(true, generated, d_stsp), d_stsp is not None, x_forecast is not None)
     sections = []
     if measure_columns(rows):
         stops = diverged_at(true, generated)
@@ -178,7 +176,7 @@ def _with_largest(truth: Mapping[str, Any] | None) -> dict[str, Any]:
     return known
 
 
-def _captions(true: Array, generated: Array, run: int, ranked: bool, forecast: bool) -> dict[str, str]:
+def _captions(true: Array, run: int, ranked: bool, forecast: bool) -> dict[str, str]:
     chosen = f"Run {run} is the middle one of the ensemble by D_stsp." if ranked else f"Run {run} is shown."
     together = (
         "Both start from the same observation; in a chaotic system they must part after a few Lyapunov times."

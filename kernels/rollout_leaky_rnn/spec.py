@@ -27,7 +27,6 @@ ARGUMENTS = (
     Argument("noise_sd", ("E",), "standard deviation of that noise", gradient=False, optional=True),
     Argument("lengths", ("E|1", "B"), "steps of each sequence", integer=True, gradient=False, optional=True),
 )
-COUNTED = ("noise_seed", "noise_stream", "noise_sd")
 
 
 def sample(case: Case, generator: torch.Generator, dtype: torch.dtype) -> Arguments:
