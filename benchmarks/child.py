@@ -6,6 +6,7 @@ first_call: seconds from after `import torch` to the end of the first training s
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -21,7 +22,7 @@ from typing import Any
 from benchmarks.provenance import ROOT
 from benchmarks.workload import Implementation, Prepared, Workload
 
-# Freed blocks go back to the system at once, so that resident size is what is in use.
+# Large freed blocks go back to the system at once, so that resident size is what is in use.
 HONEST_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "2"}
 
 
@@ -57,6 +58,13 @@ def resident_bytes(field: str) -> int:
     return int(found.group(1)) * 1024
 
 
+def give_back_freed_memory() -> None:
+    """What earlier steps freed goes back to the system; small blocks stay with the heap otherwise, and look in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
+
+
 def run_step(prepared: Prepared) -> None:
     prepared.wait(prepared.phases["step"]())
 
@@ -76,6 +84,7 @@ def measure_memory(implementation: Implementation, workload: Workload, op: Any, 
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         raise RuntimeError("peak memory on the CPU is read from /proc: Linux only")
+    give_back_freed_memory()
     reset.write_text("5")  # sets VmHWM to VmRSS
     before = resident_bytes("VmRSS")
     run_step(prepared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ def workloads(device: str) -> tuple[Workload, ...]:
 
 def memory_workload(device: str) -> Workload:
     """Long enough for a graph of all stages to stand out."""
-    return TRAINING.resized(B=256, T=400)
+    name = "peak memory of a step, Lorenz-96, M 40, 256 initial states x 400 steps"
+    return replace(TRAINING.resized(B=256, T=400), name=name, phases=("step",))
 
 
 def inputs_of(workload: Workload, device: str, dtype: torch.dtype = torch.float32) -> Inputs:

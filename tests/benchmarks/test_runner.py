@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from benchmarks import __main__ as command
 from benchmarks import contract, measure
-from benchmarks.child import peak_memory
+from benchmarks.child import measure_memory, peak_memory
 from benchmarks.competitors.rollout_plrnn import eager
 from benchmarks.ops import rollout_plrnn as op
 from benchmarks.roofline import Peaks, roofline
@@ -155,3 +156,18 @@ def test_nothing_of_hidden_size_is_stored():
     hidden = 4 * s["E"] * s["B"] * s["T"] * s["H"]
     assert peak_memory("rollout_plrnn", "cpu", OURS)["peak_bytes"] < hidden / 4
     assert peak_memory("rollout_plrnn", "cpu", "eager torch loop")["peak_bytes"] > hidden
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_small_blocks_that_a_first_step_freed_count_again():
+    kept, blocks, size = [], 4000, 2**14
+
+    def step():
+        used = [bytes(size) for _ in range(blocks)]
+        kept.append(bytes(size))  # on top of them, so that the heap cannot shrink
+        return used
+
+    prepared = SimpleNamespace(phases={"step": step}, wait=len)
+    implementation = SimpleNamespace(prepare=lambda workload, inputs: prepared)
+    found = measure_memory(implementation, SMALL, op, "cpu")["peak_bytes"]
+    assert 0.9 < found / (blocks * size) < 1.5
