@@ -70,7 +70,10 @@ def asked(options: argparse.Namespace) -> FindrConfig:
         *sections, last = name.split(".")
         for section in sections:
             place = place[section]
-        place[last] = json.loads(value) if value[:1] in "[0123456789-.tfn" else value
+        try:
+            place[last] = json.loads(value)
+        except json.JSONDecodeError:
+            place[last] = value
     config = from_dict(FindrConfig, values)
     config = dataclasses.replace(config, device=options.device)
     return config if options.epochs is None else dataclasses.replace(config, epochs=options.epochs)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.quality import findr
 
 TINY = ["--epochs", "2", "--set", "features=[4]", "--set", "encoder_size=3", "--set", "training.batch_size=100",
-        "--set", "baseline=constant", "--set", "model.bias=true"]  # fmt: skip
+        "--set", "baseline=trial", "--set", "model.bias=true"]  # fmt: skip
 
 
 def test_decision_writes_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,7 @@ def test_decision_writes_what_was_found(tmp_path: Path, capsys: pytest.CaptureFi
     findr.main(["decision", "--seeds", "3", *TINY, "--json", str(out)])
     found = json.loads(out.read_text())
     assert found["config"]["model"]["bias"] is True and found["config"]["features"] == [4]
+    assert found["config"]["baseline"] == "trial"
     [row] = found["runs"]
     assert row["seed"] == 3 and row["true_bits"] > 0.1 and set(found["median"]) >= {"flow_r2", "share_of_true_bits"}
     assert found["command"].startswith("python -m benchmarks.quality.findr decision --seeds 3")
