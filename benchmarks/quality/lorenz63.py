@@ -1,4 +1,16 @@
-"""Lorenz-63, published data: D_stsp, D_H, the largest Lyapunov exponent and the three fixed points."""
+"""Lorenz-63, published data: D_stsp, D_H, the largest Lyapunov exponent and the three fixed points.
+
+What was found while the preset was chosen, on seeds 0 to 6 (alpha decays from 0.3 to 0.05 or 0.06, H 100, sequences of
+100; medians): D_stsp and the exponent fall together as training goes on, 0.22 and 0.917 after 30 000 steps, 0.17 and
+0.90 after 60 000 (0.20 and 0.915 after 80 000: the seeds differ as much), 0.15 and 0.88 after 150 000 among the runs
+that have not settled on a fixed point, as three of twelve have by then. A last alpha of 0.02 raises both, to 0.34 and
+0.93 after 80 000; no latent penalty raises the exponent to 0.94, one of 3e-6 changes little. Strong adaptive forcing,
+alpha from 1.0, gave 0.14 and 0.869.
+
+The committed result has 20 seeds that chose nothing: 0.189 and 0.896; its first ten alone have 0.204 and 0.894, the
+others 0.184 and 0.904. The saddle at the origin, which no orbit comes near, lies 0.05 to 0.36 standard deviations off
+(within 0.2 in four runs); the spirals of the wings lie within 0.2 in all, but in 14 of 20 runs one of them is stable.
+"""
 
 from __future__ import annotations
 
