@@ -11,7 +11,8 @@ from neurorbit.engine.data.event_arrays import frozen
 from neurorbit.engine.data.event_checks import bin_width
 from neurorbit.engine.data.event_sources import EventSource, StoredList, StoredMatrix
 from neurorbit.engine.data.hdf5_file import hdf5_arrays
-from neurorbit.engine.data.read_spikes import check_readable, event_list_prefix, matrix_key, stated_bin_width
+from neurorbit.engine.data.read_spikes import event_list_prefix, matrix_key, stated_bin_width
+from neurorbit.engine.data.readable import check_readable
 from neurorbit.engine.data.spike_events import SpikeEvents
 
 

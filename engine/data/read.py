@@ -12,6 +12,7 @@ from neurorbit.engine.data.csv_file import Table, read_table
 from neurorbit.engine.data.hdf5_file import hdf5_arrays
 from neurorbit.engine.data.matlab_file import matlab_arrays
 from neurorbit.engine.data.numpy_file import npy_array, npz_arrays
+from neurorbit.engine.data.readable import check_readable
 from neurorbit.engine.data.stored_array import StoredArray, listing
 from neurorbit.engine.data.time_series import TimeSeries
 
@@ -33,19 +34,8 @@ def read_time_series(
     Raises:
         OSError, ValueError, TypeError: one line that names the file, what is wrong and the mend.
     """
-    path = Path(path)
+    path = check_readable(path, SUFFIXES)
     suffix = path.suffix.lower()
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; name a file in it ({', '.join(SUFFIXES)})")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path}: may not be read; check its permissions")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: is empty (0 bytes); write it again")
-
     if suffix == ".csv":
         table = read_table(path)
         u = None if inputs_key is None else _columns(path, table, "inputs_key", inputs_key)

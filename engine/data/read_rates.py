@@ -15,7 +15,7 @@ from neurorbit.engine.data.matlab_file import matlab_arrays
 from neurorbit.engine.data.network_truth import NetworkTruth
 from neurorbit.engine.data.numpy_file import npz_arrays
 from neurorbit.engine.data.rate_trials import Kind, RateTrials
-from neurorbit.engine.data.read_spikes import check_readable
+from neurorbit.engine.data.readable import check_readable
 from neurorbit.engine.data.stored_array import StoredArray, listing
 from neurorbit.engine.data.write_rates import TRUTH_ARRAYS
 

@@ -15,6 +15,7 @@ from neurorbit.engine.data.hdf5_file import hdf5_arrays
 from neurorbit.engine.data.matlab_file import matlab_arrays
 from neurorbit.engine.data.numpy_file import npy_array, npz_arrays
 from neurorbit.engine.data.pickled_file import holds_pickle, pickled_arrays
+from neurorbit.engine.data.readable import check_readable
 from neurorbit.engine.data.spike_events import SpikeEvents
 from neurorbit.engine.data.stored_array import StoredArray, listing
 
@@ -48,7 +49,7 @@ def read_spike_events(
     Raises:
         OSError, ValueError, TypeError: one line that names the file, what is wrong and the mend.
     """
-    path = check_readable(path)
+    path = check_readable(path, SPIKE_SUFFIXES)
     width = bin_width("bin_s", bin_s)
     if path.suffix.lower() == ".npy" and holds_pickle(path):
         arrays = pickled_arrays(path, trust_pickle)
@@ -94,22 +95,6 @@ def recording_of(x: Any, *, bin_s: float | None = None, name: str = "recording")
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         return DenseRecording.from_array(values, bin_s=bin_s, name=name)
     return SpikeEvents.from_dense(values, bin_s=bin_s, name=name)
-
-
-def check_readable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = SPIKE_SUFFIXES) -> Path:
-    """The path of a file that is there, not empty, may be read and has one of the endings."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; name a file in it ({', '.join(suffixes)})")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; check the path")
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path}: expected a file that ends in one of {', '.join(suffixes)}")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path}: may not be read; check its permissions")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: is empty (0 bytes); write it again")
-    return path
 
 
 def event_list_prefix(arrays: Mapping[str, StoredArray], key: str | None) -> str | None:

@@ -15,7 +15,8 @@ from neurorbit.engine.data.flow_truth import FlowTruth
 from neurorbit.engine.data.hdf5_file import hdf5_arrays
 from neurorbit.engine.data.matlab_file import matlab_arrays
 from neurorbit.engine.data.numpy_file import npz_arrays
-from neurorbit.engine.data.read_spikes import check_readable, stated_bin_width
+from neurorbit.engine.data.read_spikes import stated_bin_width
+from neurorbit.engine.data.readable import check_readable
 from neurorbit.engine.data.spike_trials import BIN_S, SpikeTrials
 from neurorbit.engine.data.stored_array import StoredArray, listing
 from neurorbit.engine.data.write_trials import TRUTH_ARRAYS
