@@ -2,7 +2,8 @@
 
 published: the recipe of the paper, stochastic gradient descent with warm restarts for 3000 epochs. fast: Adam, two
 hidden layers, a posterior tied to the flow, the readout started at principal axes, little noise and open gates at
-first, and a time constant of 20 ms, since gates bound how steep a flow can be; a flow within minutes.
+first, a time constant of 20 ms, since gates bound how steep a flow can be, and a baseline by trial alone, since one by
+time within trials takes a part of the time course from the flow; a flow within minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PRESETS: dict[str, FindrConfig] = {
         epochs=600,
         features=(50, 50),
         rates=(1.5e-2,),
+        baseline="trial",
         model=ModelConfig(
             posterior="tied", readout_start="principal", noise_start=-2.8, gate_start=2.0, tau_s=0.02, bias=True
         ),

@@ -71,7 +71,7 @@ def test_a_fit_leaves_figures_a_report_and_measures(run: Path, capsys: pytest.Ca
         "training",
     }
     settings = json.loads((run / "config.json").read_text())["config"]
-    assert settings["model"]["posterior"] == "tied" and settings["loss"]["annealing"] == 0.95  # the preset fast
+    assert settings["model"]["posterior"] == "tied" and settings["baseline"] == "trial"  # the preset fast
     report = (run / "report.html").read_text()
     assert "eigenvalues" in report and "true rates" in report
     found = evaluated(capsys, "--workdir", run)
