@@ -1,5 +1,6 @@
 """Systems with a known answer."""
 
+from neurorbit.engine.simulate.bursting import BurstingNeuron
 from neurorbit.engine.simulate.chaotic import (
     LORENZ63_LYAPUNOV,
     ROSSLER_LYAPUNOV,
@@ -13,7 +14,7 @@ from neurorbit.engine.simulate.flip_flop import FlipFlop, flip_flop
 from neurorbit.engine.simulate.flow_spikes import FlowSystem
 from neurorbit.engine.simulate.head_direction import head_direction
 from neurorbit.engine.simulate.network_spikes import as_spikes, with_hidden
-from neurorbit.engine.simulate.orbits import SYSTEMS, lorenz63, lorenz96, rossler, simulate
+from neurorbit.engine.simulate.orbits import SYSTEMS, bursting, lorenz63, lorenz96, rossler, simulate
 from neurorbit.engine.simulate.ornstein_uhlenbeck import OrnsteinUhlenbeck, ornstein_uhlenbeck
 from neurorbit.engine.simulate.planted_sequences import Planted, plant_sequences
 from neurorbit.engine.simulate.ring_attractor import ring_attractor
@@ -28,6 +29,7 @@ __all__ = [
     "LORENZ63_LYAPUNOV",
     "ROSSLER_LYAPUNOV",
     "SYSTEMS",
+    "BurstingNeuron",
     "Decision",
     "FlipFlop",
     "FlowSystem",
@@ -40,6 +42,7 @@ __all__ = [
     "TrackRuns",
     "TuningTrain",
     "as_spikes",
+    "bursting",
     "decision",
     "flip_flop",
     "head_direction",

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from neurorbit.bindings.rollout_ode import FIELDS
-from neurorbit.engine.simulate import Lorenz63, Lorenz96, Rossler, System, integrate, simulate
-from neurorbit.engine.simulate.bursting import BurstingNeuron
-from neurorbit.engine.simulate.orbits import bursting
+from neurorbit.engine.simulate import (
+    BurstingNeuron,
+    Lorenz63,
+    Lorenz96,
+    Rossler,
+    System,
+    bursting,
+    integrate,
+    simulate,
+)
 from neurorbit.engine.simulate.runge_kutta import integrate_field
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurorbit.engine.simulate import SYSTEMS, Lorenz63, Rossler, lorenz63, lorenz96, rossler, simulate
-from neurorbit.engine.simulate.orbits import bursting
+from neurorbit.engine.simulate import SYSTEMS, Lorenz63, Rossler, bursting, lorenz63, lorenz96, rossler, simulate
 
 ORBITS: dict[str, Callable[..., np.ndarray]] = {
     "lorenz63": lorenz63,
