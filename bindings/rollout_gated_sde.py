@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from neurorbit.bindings.dispatch import plain
+from neurorbit.bindings.drawn_noise import check_noise, usual_streams
 from neurorbit.bindings.operator import Arguments, Operator
-from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, checked_once, likeness, per_model
 from neurorbit.kernels.rollout_gated_sde.spec import MOST_HIDDEN, SPEC, weight_count
 
 __all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "rollout_gated_sde"]
@@ -58,13 +59,6 @@ def _check(arguments: Arguments, options: Arguments) -> None:
 _OPERATOR = Operator(SPEC, {"hidden": "int[]", "steps": "int", "first_step": "int"}, _fake, check=_check)
 
 
-def _per_model(value: Tensor | float, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """A number for all models, or a tensor with one per model."""
-    if isinstance(value, Tensor):
-        return value.expand(E) if value.ndim == 0 else value
-    return torch.full((E,), value, dtype=dtype, device=like.device)
-
-
 def _in_a_row(parts) -> Tensor:
     """(Wg, bg, W1, b1, W2, b2, .., Wo, bo) as the kernels take them."""
     Wg, bg, W1, b1, *others = parts
@@ -91,20 +85,6 @@ class _Pack(torch.autograd.Function):
 _KNOWN: dict[Any, Any] = {}
 
 
-def _once(key, check):
-    """What `check` returns; arguments like earlier ones are not checked again."""
-    found = _KNOWN.get(key)
-    if found is None:
-        if len(_KNOWN) >= 1024:
-            _KNOWN.clear()
-        found = _KNOWN[key] = check()
-    return found
-
-
-def _likeness(tensors) -> tuple[Any, ...]:
-    return tuple(x if x is None else (x.shape, x.dtype, x.device, x.requires_grad) for x in tensors)
-
-
 def _packed(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
     """All weights of a model in one row [E, P] (`layers_of` says in which order), and the hidden widths."""
     if not isinstance(weights, GatedWeights):
@@ -112,7 +92,7 @@ def _packed(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
     Wg, bg, W1, b1, Wo, bo, further = weights
     parts = (Wg, bg, W1, b1, *(x for pair in further for x in pair), Wo, bo)
     if isinstance(Wg, Tensor) and plain(parts):
-        hidden = _once(("weights", len(further), *_likeness(parts)), lambda: _hidden_of(weights))
+        hidden = checked_once(_KNOWN, ("weights", len(further), *likeness(parts)), lambda: _hidden_of(weights))
         return _Pack.apply(*parts), hidden
     hidden = _hidden_of(weights)
     return _in_a_row(parts), hidden
@@ -167,21 +147,13 @@ def _steps_of(values: dict[str, Any], M: int, hidden: tuple[int, ...], steps: in
 
 
 def _check_noise(sigma, noise, noise_seed, noise_stream) -> None:
-    if noise is not None and noise_seed is not None:
-        raise ValueError("noise, noise_seed: give the noise or the seed of the noise, not both")
+    check_noise(noise, noise_seed, noise_stream)
     if (sigma is None) != (noise is None and noise_seed is None):
         raise ValueError(
             "sigma: is required with noise or noise_seed"
             if sigma is None
             else "sigma: has no effect without noise or noise_seed: give one of them, or no sigma"
         )
-    if noise_stream is not None and noise_seed is None:
-        raise ValueError("noise_stream: has no effect without noise_seed")
-    if noise_seed is not None and not isinstance(noise_seed, Tensor):
-        if isinstance(noise_seed, bool) or not isinstance(noise_seed, (int, torch.SymInt)):
-            raise TypeError(f"noise_seed: expected a whole number or a tensor, got {type(noise_seed).__name__}")
-        if not -(2**63) <= noise_seed < 2**63:
-            raise ValueError(f"noise_seed: expected a number of 64 bits, got {noise_seed}")
 
 
 def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths, steps, first_step, backend):
@@ -197,18 +169,16 @@ def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, l
     if lead.dtype != packed.dtype:
         raise TypeError(f"{name}: expected {packed.dtype} as weights, got {lead.dtype}")
     if noise_seed is not None:
-        noise_seed = _per_model(noise_seed, E, lead, torch.int64)
-        if noise_stream is None:
-            models, sequences = (torch.arange(n, device=lead.device) for n in (E, lead.shape[1]))
-            noise_stream = models[:, None] * 2**32 + sequences
+        noise_seed = per_model(noise_seed, E, lead, torch.int64)
+        noise_stream = usual_streams(E, lead.shape[1], lead) if noise_stream is None else noise_stream
     values: dict[str, Any] = dict(
-        weights=packed, z0=z0, path=path, drive=drive, a=_per_model(a, E, lead, lead.dtype), sigma=sigma, noise=noise,
+        weights=packed, z0=z0, path=path, drive=drive, a=per_model(a, E, lead, lead.dtype), sigma=sigma, noise=noise,
         noise_seed=noise_seed, noise_stream=noise_stream, lengths=lengths,
     )  # fmt: skip
     ordinary = plain((lead, *values.values()))
     if ordinary:
-        key = (hidden, steps, first_step, *_likeness(values.values()))
-        T = _once(key, lambda: _steps_of(values, M, hidden, steps, first_step))
+        key = (hidden, steps, first_step, *likeness(values.values()))
+        T = checked_once(_KNOWN, key, lambda: _steps_of(values, M, hidden, steps, first_step))
     else:
         T = _steps_of(values, M, hidden, steps, first_step)
     for integer in ("noise_seed", "noise_stream", "lengths"):

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.drawn_noise import check_noise, usual_streams
 from neurorbit.bindings.operator import Arguments, Operator
-from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, per_model
 from neurorbit.kernels.rollout_leaky_rnn.spec import NONLINEARITIES, SPEC
 
 __all__ = ["NONLINEARITIES", "LeakyRnnRollout", "rollout_leaky_rnn"]
@@ -38,27 +39,11 @@ _OPERATOR = Operator(
 )
 
 
-def _per_model(value: Tensor | float, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """A number for all models, or a tensor with one per model."""
-    E = like.shape[0]
-    if isinstance(value, Tensor):
-        return value.expand(E) if value.ndim == 0 else value
-    return torch.full((E,), value, dtype=dtype, device=like.device)
-
-
 def _check_noise(noise, noise_seed, noise_stream, noise_sd) -> None:
-    if noise is not None and noise_seed is not None:
-        raise ValueError("noise, noise_seed: give the noise or the seed of the noise, not both")
+    check_noise(noise, noise_seed, noise_stream)
     if (noise_seed is None) != (noise_sd is None):
         missing, given = ("noise_seed", "noise_sd") if noise_seed is None else ("noise_sd", "noise_seed")
         raise ValueError(f"{missing}: is required when {given} is given")
-    if noise_stream is not None and noise_seed is None:
-        raise ValueError("noise_stream: has no effect without noise_seed")
-    if noise_seed is not None and not isinstance(noise_seed, Tensor):
-        if isinstance(noise_seed, bool) or not isinstance(noise_seed, (int, torch.SymInt)):
-            raise TypeError(f"noise_seed: expected a whole number or a tensor, got {type(noise_seed).__name__}")
-        if not -(2**63) <= noise_seed < 2**63:
-            raise ValueError(f"noise_seed: expected a number of 64 bits, got {noise_seed}")
     if noise_sd is not None and not isinstance(noise_sd, Tensor) and noise_sd < 0:
         raise ValueError(f"noise_sd: expected >= 0, got {noise_sd}")
 
@@ -143,12 +128,10 @@ def rollout_leaky_rnn(
     _check_noise(noise, noise_seed, noise_stream, noise_sd)
     E, B = u0.shape[:2]
     if noise_seed is not None:
-        noise_seed = _per_model(noise_seed, u0, torch.int64)
-        noise_sd = _per_model(noise_sd, u0, u0.dtype)  # type: ignore[arg-type]
-        if noise_stream is None:
-            models, sequences = (torch.arange(n, device=u0.device) for n in (E, B))
-            noise_stream = models[:, None] * 2**32 + sequences
-    alpha = _per_model(alpha, u0, u0.dtype)
+        noise_seed = per_model(noise_seed, E, u0, torch.int64)
+        noise_sd = per_model(noise_sd, E, u0, u0.dtype)  # type: ignore[arg-type]
+        noise_stream = usual_streams(E, B, u0) if noise_stream is None else noise_stream
+    alpha = per_model(alpha, E, u0, u0.dtype)
     values: dict[str, Any] = dict(
         u0=u0, W=W, L=L, Q=Q, drive=drive, b=b, v=v, Wv=Wv, alpha=alpha, noise=noise,
         noise_seed=noise_seed, noise_stream=noise_stream, noise_sd=noise_sd, lengths=lengths,

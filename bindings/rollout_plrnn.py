@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurorbit.bindings.dispatch import plain
 from neurorbit.bindings.operator import Arguments, Operator
-from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
+from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, checked_once, likeness, per_model
 from neurorbit.kernels.rollout_plrnn.reference import step as plrnn_step
 from neurorbit.kernels.rollout_plrnn.spec import CELLS, DENDRITIC_CELLS, HIDDEN_CELLS, SPEC
 
@@ -89,27 +89,13 @@ def _checked(values: dict[str, Any], options: tuple[Any, ...]) -> int:
 _KNOWN: dict[Any, int] = {}
 
 
-def _checked_before(values: dict[str, Any], options: tuple[Any, ...]) -> int:
-    """The same; arguments like earlier ones are not checked again."""
-    likeness = [x if x is None else (x.shape, x.dtype, x.device, x.requires_grad) for x in values.values()]
-    key = (*options, *likeness)
-    steps = _KNOWN.get(key)
-    if steps is None:
-        if len(_KNOWN) >= 1024:
-            _KNOWN.clear()
-        steps = _KNOWN[key] = _checked(values, options)
-    return steps
-
-
-def _per_model(value, name: str, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """A number for all models, or a tensor with one per model."""
-    if isinstance(value, Tensor):
-        return value.expand(E) if value.ndim == 0 else value
-    if name == "forcing_alpha" and not 0.0 <= value <= 1.0:
-        raise ValueError(f"forcing_alpha: expected a value in [0, 1], got {value}")
-    if name == "forcing_interval" and (value < 1 or value != int(value)):
-        raise ValueError(f"forcing_interval: expected a whole number >= 1, got {value}")
-    return torch.full((E,), value, dtype=dtype, device=like.device)
+def _forcing(alpha: Tensor | float, interval: Tensor | int, E: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength and interval of each model, [E]."""
+    if not isinstance(alpha, Tensor) and not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"forcing_alpha: expected a value in [0, 1], got {alpha}")
+    if not isinstance(interval, Tensor) and (interval < 1 or interval != int(interval)):
+        raise ValueError(f"forcing_interval: expected a whole number >= 1, got {interval}")
+    return per_model(alpha, E, like, like.dtype), per_model(interval, E, like, torch.int64)
 
 
 def _input_term(C: Tensor | None, u: Tensor | None, E: int, B: int) -> Tensor | None:
@@ -132,8 +118,8 @@ def _call(z0, A, W1, h1, W2, h2, alpha, thresholds, C, u, z_hat, forcing_alpha, 
         raise (ValueError if isinstance(z0, Tensor) else TypeError)(f"z0: expected a tensor [E, B, M], got {got}")
     E, B = z0.shape[:2]
     if z_hat is not None:
-        forcing_alpha = _per_model(1.0 if forcing_alpha is None else forcing_alpha, "forcing_alpha", E, z0, z0.dtype)
-        forcing_interval = _per_model(forcing_interval, "forcing_interval", E, z0, torch.int64)
+        strength = 1.0 if forcing_alpha is None else forcing_alpha
+        forcing_alpha, forcing_interval = _forcing(strength, forcing_interval, E, z0)
     elif forcing_alpha is not None:
         raise ValueError("forcing_alpha: has no effect without z_hat: give z_hat, or leave both out")
     else:
@@ -143,7 +129,10 @@ def _call(z0, A, W1, h1, W2, h2, alpha, thresholds, C, u, z_hat, forcing_alpha, 
                   forcing_alpha=forcing_alpha, forcing_interval=forcing_interval, lengths=lengths)  # fmt: skip
     ordinary = plain(tuple(values.values()))
     options: tuple[Any, ...] = (cell, n_relu, steps, first_step, keep_every)
-    T = _checked_before(values, options) if ordinary else _checked(values, options)
+    if ordinary:
+        T = checked_once(_KNOWN, (*options, *likeness(values.values())), lambda: _checked(values, options))
+    else:
+        T = _checked(values, options)
     _OPERATOR.expand_shared(values, E)
     found = _OPERATOR(
         values, backend, ordinary, cell=cell, n_relu=n_relu, steps=T, first_step=first_step, keep_every=keep_every

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from neurorbit.kernels.spec import Argument, KernelSpec
 
 FLOATS = (torch.float32, torch.float64)
+MOST_KNOWN = 1024
+
+T = TypeVar("T")
 
 
 def _expectation(argument: Argument, value: Tensor, sizes: Mapping[str, int]) -> str:
@@ -79,3 +83,26 @@ def check_lengths(lengths: Tensor | None, steps: int, least: int = 0) -> None:
         low, high = lengths.min().item(), lengths.max().item()
         if not (least <= low and high <= steps):
             raise ValueError(f"lengths: expected {least} to T={steps}, got {low} to {high}")
+
+
+def per_model(value: Tensor | float, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """A number for all models as [E]; a tensor [] or [E] with one per model."""
+    if isinstance(value, Tensor):
+        return value.expand(E) if value.ndim == 0 else value
+    return torch.full((E,), value, dtype=dtype, device=like.device)
+
+
+def likeness(tensors: Iterable[Tensor | None]) -> tuple[Any, ...]:
+    """What the checks of tensors look at."""
+    return tuple(x if x is None else (x.shape, x.dtype, x.device, x.requires_grad) for x in tensors)
+
+
+def checked_once(known: dict[Any, T], key: Any, check: Callable[[], T]) -> T:
+    """What `check` returns; arguments like earlier ones, by their key in `known`, are not checked again."""
+    found = known.get(key)
+    if found is None:
+        found = check()
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        known[key] = found
+    return found
