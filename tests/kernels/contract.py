@@ -146,6 +146,17 @@ def sliced(spec: KernelSpec, arguments: Arguments, letter: str, index: int) -> A
     return part
 
 
+def along_time(spec: KernelSpec, arguments: Arguments, first: int, last: int) -> Arguments:
+    """The steps first .. last - 1 of every argument that has time."""
+    part = dict(arguments)
+    for name, axis in spec.time_arguments.items():
+        if part[name] is not None:
+            part[name] = part[name].narrow(axis, first, last - first)
+    if part["lengths"] is not None:
+        part["lengths"] = (part["lengths"] - first).clamp(0, last - first)
+    return part
+
+
 def check_one_by_one(
     spec: KernelSpec, module: ModuleType, case: Case, arguments: Arguments, letter: str, **launch: Any
 ) -> None:

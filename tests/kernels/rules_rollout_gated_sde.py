@@ -17,16 +17,6 @@ SAME_BITS = "odd-sizes"
 member = contract.sliced
 
 
-def _along_time(spec: KernelSpec, arguments: contract.Arguments, first: int, last: int) -> contract.Arguments:
-    part = dict(arguments)
-    for name, axis in spec.time_arguments.items():
-        if part[name] is not None:
-            part[name] = part[name].narrow(axis, first, last - first)
-    if part["lengths"] is not None:
-        part["lengths"] = (part["lengths"] - first).clamp(0, last - first)
-    return part
-
-
 def check_segments(
     spec: KernelSpec, module: ModuleType, case: Case, arguments: contract.Arguments, **launch: object
 ) -> None:
@@ -41,7 +31,7 @@ def check_segments(
     parts, state, path = [], arguments["z0"], arguments["path"]
     for first, last in ((0, cut), (cut, T)):
         if first < last:
-            segment = _along_time(spec, arguments | {"z0": state}, first, last)
+            segment = contract.along_time(spec, arguments | {"z0": state}, first, last)
             changed = options | {"steps": last - first, "first_step": first}
             (*found, reached), _ = module.forward(**segment, **changed, **launch)
             parts.append(found)

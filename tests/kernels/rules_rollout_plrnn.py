@@ -18,16 +18,6 @@ SAME_BITS = "odd-sizes"
 member = contract.sliced
 
 
-def _along_time(spec: KernelSpec, arguments: contract.Arguments, first: int, last: int) -> contract.Arguments:
-    part = dict(arguments)
-    for name, axis in spec.time_arguments.items():
-        if part[name] is not None:
-            part[name] = part[name].narrow(axis, first, last - first)
-    if part.get("lengths") is not None:
-        part["lengths"] = (part["lengths"] - first).clamp(0, last - first)
-    return part
-
-
 def check_segments(
     spec: KernelSpec, module: ModuleType, case: Case, arguments: contract.Arguments, **launch: Any
 ) -> None:
@@ -36,11 +26,11 @@ def check_segments(
     cut = max(1, T // 2)
     options = contract.kernel_options(spec, case)
     (whole, end), _ = module.forward(**arguments, **options, **launch)
-    first = _along_time(spec, arguments, 0, cut)
+    first = contract.along_time(spec, arguments, 0, cut)
     (z1, state), _ = module.forward(**first, **(options | {"steps": cut}), **launch)
     parts = [z1]
     if cut < T:
-        second = _along_time(spec, arguments | {"z0": state}, cut, T)
+        second = contract.along_time(spec, arguments | {"z0": state}, cut, T)
         changed = options | {"steps": T - cut, "first_step": cut}
         (z2, state), _ = module.forward(**second, **changed, **launch)
         parts.append(z2)
