@@ -16,7 +16,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.provenance import provenance
 from neurorbit.engine.analysis import decode_heading, free_run_error, preferred_heading
+from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.models.identification import PRESETS, IdentificationConfig, LossConfig, NetworkConfig, fit
 from neurorbit.engine.models.identification.input_units import infer_input_units, score_input_units
@@ -183,7 +184,7 @@ def _short(compass: int, shifter: int, n_trials: int, steps: int, seed: int) -> 
         found = infer_input_units(trials)
         recall.append(score_input_units(found, trials.truth.population > 0).recall)
         rests.append(found.samples_per_weight)
-    row = {"units": compass + 2 * shifter, "trials": n_trials, "steps": steps, "recordings": RECORDINGS}
+    row: dict[str, Any] = {"units": compass + 2 * shifter, "trials": n_trials, "steps": steps, "recordings": RECORDINGS}
     row |= {"with_a_false_unit": false, "recall": _median(recall), "samples_per_weight": _median(rests)}
     report(row)
     return row
@@ -198,7 +199,7 @@ def torus(options: argparse.Namespace) -> dict[str, Any]:
     return {"separated": measured(separated, train, test), "modulated": measured(modulated, train, test)}
 
 
-def _median(values: list[float | None]) -> float | None:
+def _median(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.median(known)) if known else None
 
@@ -244,6 +245,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
+    leave_the_cores_to_the_kernels()
     start = time.perf_counter()
     found = WORK[options.work](options)
     words = sys.argv[1:] if arguments is None else arguments
