@@ -43,6 +43,12 @@ def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
     assert load_newest(tmp_path) == (None, [])
 
 
+def spoiled(content: bytes, where: float, change: int, cut: bool) -> bytes:
+    """The content up to a place, or with one byte changed there."""
+    at = int(where * len(content))
+    return content[:at] if cut else content[:at] + bytes([content[at] ^ change]) + content[at + 1 :]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255), json=st.booleans(), cut=st.booleans())
 def test_any_changed_byte_and_any_cut_is_found_and_the_one_before_is_used(
@@ -51,13 +57,8 @@ def test_any_changed_byte_and_any_cut_is_found_and_the_one_before_is_used(
     for step in (1, 2):
         save_checkpoint(tmp_path, checkpoint(step))
     path = tmp_path / ("step_00000002.json" if json else "step_00000002.safetensors")
-    content = bytearray(path.read_bytes())
-    at = int(where * len(content))
-    if cut:
-        del content[at:]
-    else:
-        content[at] ^= change
-    path.write_bytes(content)
+    content = path.read_bytes()
+    path.write_bytes(spoiled(content, where, change, cut))
     try:
         found, damaged = load_newest(tmp_path)
         assert found is not None
@@ -78,16 +79,11 @@ def test_any_changed_byte_and_any_cut_of_a_file_that_stands_alone_is_found(
     tmp_path: Path, where: float, change: int, cut: bool
 ) -> None:
     path, tensors = tmp_path / "best.safetensors", checkpoint(3).tensors
-    content = bytearray(digested_bytes(tensors))
+    content = digested_bytes(tensors)
     path.write_bytes(content)
     found = load_digested(path)
     assert found.keys() == tensors.keys() and all(torch.equal(found[n], v) for n, v in tensors.items())
-    at = int(where * len(content))
-    if cut:
-        del content[at:]
-    else:
-        content[at] ^= change
-    path.write_bytes(content)
+    path.write_bytes(spoiled(content, where, change, cut))
     try:
         found = load_digested(path)
     except ValueError as error:
