@@ -10,9 +10,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-# Processes that share the tests of the CPU. Each keeps two numba threads, so that parallel loops are tested as such.
+# Processes that share the tests of the CPU. Each keeps two threads, so that parallel loops are tested as such.
 JOBS ?= 2
-PYTEST_THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=passive NUMBA_NUM_THREADS=2
+PYTEST_THREADS := OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
 .PHONY: help demo install test check format bench clean
 

@@ -1,10 +1,6 @@
 """What the numba kernels share: compile flags, arrays by address, and sixteen sequences in one SIMD value."""
 
 import operator
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 
 import numba
 import numpy as np
@@ -193,32 +189,3 @@ def addresses(*tensors: torch.Tensor | None) -> np.ndarray:
 def contiguous(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
     """The tensors, laid out in C order; a missing one stays missing."""
     return [x if x is None or x.is_contiguous() else x.contiguous() for x in tensors]
-
-
-@cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="neurorbit")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
-def workers_for(tasks: int) -> int:
-    """How many threads `run_tasks` uses."""
-    return max(1, min(numba.config.NUMBA_NUM_THREADS, tasks))
-
-
-def run_tasks(function, tasks: int, *args, numbered: bool = False) -> None:
-    """function(first, last, *args) over all tasks, split among numba's number of threads; it must release the GIL.
-
-    A numbered function also learns which thread it is: function(first, last, thread, *args).
-    Plain threads, not prange: a quarter of the compile time, nothing at all for a single task, safe after a fork.
-    """
-    workers = workers_for(tasks)
-    bounds = [tasks * i // workers for i in range(workers + 1)]
-    parts = [(*part, i) if numbered else part for i, part in enumerate(pairwise(bounds))]
-    others = [_pool(workers - 1).submit(function, *part, *args) for part in parts[1:]]
-    function(*parts[0], *args)
-    for other in others:
-        other.result()

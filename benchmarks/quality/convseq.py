@@ -21,7 +21,6 @@ import scipy.io
 from benchmarks.provenance import ROOT, provenance
 from neurorbit.engine.analysis.detections import Detections
 from neurorbit.engine.analysis.sequence_scores import SequenceScore, score_detections
-from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
 from neurorbit.engine.data import SpikeEvents, read_spike_events
 from neurorbit.engine.models.convseq.config import ConvseqConfig, DetectionConfig, Significance, StoppingConfig
 from neurorbit.engine.models.convseq.detecting import detect
@@ -234,7 +233,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
-    leave_the_cores_to_the_kernels()
     if not options.data.is_dir():
         raise SystemExit(f"{options.data}: no such folder: name the data with --data")
     start = time.perf_counter()

@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.provenance import provenance
-from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
 from neurorbit.engine.data.spike_trials import SpikeTrials
 from neurorbit.engine.models.findr import PRESETS, FindrConfig, GridConfig, evaluate_fits, fit, load, resume
 from neurorbit.engine.models.findr.fitted import FittedFindr
@@ -244,7 +243,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
-    leave_the_cores_to_the_kernels()
     start = time.perf_counter()
     found = WORK[options.work](options)
     words = sys.argv[1:] if arguments is None else arguments

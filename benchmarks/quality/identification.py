@@ -25,7 +25,6 @@ import torch
 
 from benchmarks.provenance import provenance
 from neurorbit.engine.analysis import decode_heading, free_run_error, preferred_heading
-from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.models.identification import PRESETS, IdentificationConfig, LossConfig, NetworkConfig, fit
 from neurorbit.engine.models.identification.input_units import infer_input_units, score_input_units
@@ -245,7 +244,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args(arguments)
-    leave_the_cores_to_the_kernels()
     start = time.perf_counter()
     found = WORK[options.work](options)
     words = sys.argv[1:] if arguments is None else arguments

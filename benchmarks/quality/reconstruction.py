@@ -17,7 +17,6 @@ import torch
 from benchmarks.provenance import ROOT, provenance
 from benchmarks.quality.settings import changed
 from neurorbit.engine.analysis import median_mad, pe_n
-from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
 from neurorbit.engine.data import TimeSeries, read_time_series
 from neurorbit.engine.models.plrnn import PRESETS, DataSource, FittedPlrnn, evaluate_runs, fit, load, resume
 from neurorbit.engine.training.progress import Progress
@@ -156,7 +155,6 @@ def run(
     for path in (options.train, options.test):
         if not path.is_file():
             raise SystemExit(f"{path}: no such file: name the data with --train and --test")
-    leave_the_cores_to_the_kernels()
     fitted, record = train(options, preset)
     test, start = read_time_series(options.test), time.perf_counter()
     measures = extended(evaluate_runs(fitted, test), more(fitted, test))

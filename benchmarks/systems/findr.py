@@ -137,11 +137,13 @@ def measure(device: str, *, quick: bool = False, say: Callable[[str], None] = la
         calls[JAX] = _jax_call(others[JAX], ours)
     rates = tuple(rate / k for k in range(1, 6))
     sizes_of: dict[int, dict[str, Any]] = {5: {"fold": ()}, 25: {"fold": (), "rates": rates}}
+    timing: dict[str, Any] = {"sample_s": 0.002, "samples": 3, "budget_s": 2} if quick else {"budget_s": 60.0}
+    rows = _rows(interleaved(calls, **timing), trials, config, device, say)
+    ensembles = {OURS: calls[OURS]}  # apart: what a step of 25 models leaves of the memory would slow the next of one
     for E, changes in sizes_of.items():
         many = FindrConfig(**{**_fields(config), **changes})
-        calls[f"{OURS}, {E} models"] = _Step(many, trials, device).call()
-    timing: dict[str, Any] = {"sample_s": 0.002, "samples": 3, "budget_s": 2} if quick else {"budget_s": 120.0}
-    return _rows(interleaved(calls, **timing), trials, config, device, say)
+        ensembles[f"{OURS}, {E} models"] = _Step(many, trials, device).call()
+    return rows + _rows(interleaved(ensembles, **timing), trials, config, device, say)[1:]
 
 
 def _fields(config: FindrConfig) -> dict[str, Any]:

@@ -42,7 +42,6 @@ def main(arguments: list[str], prog: str) -> int:
     command.detection.check()
 
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.data.write import check_writable
     from neurorbit.engine.models.convseq.detecting import detect
     from neurorbit.engine.models.convseq.fitted import load, read_config
@@ -51,7 +50,6 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.models.convseq.tables import write_detections, write_neurons
     from neurorbit.engine.training.folder import RunFolder
 
-    leave_the_cores_to_the_kernels()
     for path in (command.out, command.neurons):
         if path is not None:
             check_writable(path, (".csv",))

@@ -43,11 +43,9 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.convseq_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.convseq.detecting import check_search
     from neurorbit.engine.models.convseq.fitting import SpikeSource, check_recording, fit
 
-    leave_the_cores_to_the_kernels()
     source = SpikeSource(command.data, command.key, command.bin_s, command.transpose, command.trust_pickle)
     recording = source.open(command.config)
     check_recording(command.config, recording)

@@ -28,11 +28,9 @@ def main(arguments: list[str], prog: str) -> int:
     command = parse(ReportCommand, arguments, prog)
 
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.data.read import read_one_row
     from neurorbit.engine.models.convseq.run_report import write_run_report
 
-    leave_the_cores_to_the_kernels()
     position = None if command.position is None else read_one_row(command.position, command.position_key)
     with ConsoleReporter() as reporter:
         made = write_run_report(

@@ -23,10 +23,8 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.convseq_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.convseq.fitting import resume
 
-    leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = resume(command.workdir, reporter=reporter)
         return end(found, command.workdir, report=command.report, recording=None, reporter=reporter)

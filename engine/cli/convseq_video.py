@@ -28,13 +28,11 @@ def main(arguments: list[str], prog: str) -> int:
     command = parse(VideoCommand, arguments, prog)
 
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.convseq.film import check_film, watch, write_film
     from neurorbit.engine.models.convseq.fitted import load, read_config
     from neurorbit.engine.models.convseq.fitting import same_recording
     from neurorbit.engine.training.folder import RunFolder
 
-    leave_the_cores_to_the_kernels()
     check_film(command.out)
     fitted = load(command.workdir)
     recording = same_recording(fitted.config, read_config(RunFolder(command.workdir))[1]["data"], None)

@@ -42,10 +42,8 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.cli.identify_table import print_identification
     from neurorbit.engine.cli.progress import ConsoleReporter
     from neurorbit.engine.cli.tables import print_known, print_measures, print_score
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.demonstration import demonstrate
 
-    leave_the_cores_to_the_kernels()
     with ConsoleReporter() as reporter:
         found = demonstrate(
             command.workdir,

@@ -37,13 +37,11 @@ def main(arguments: list[str], prog: str) -> int:
     if command.samples < 1:
         raise ValueError(f"--samples: expected >= 1, got {command.samples}")
 
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.findr.fitted import load
     from neurorbit.engine.models.findr.fitting import sessions_of
     from neurorbit.engine.models.findr.measures import evaluate_fits
     from neurorbit.engine.training.device import find_device
 
-    leave_the_cores_to_the_kernels()
     fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
     found = evaluate_fits(fits, sessions_of(command.workdir), n_samples=command.samples, all_models=command.all_models)
     if command.json:

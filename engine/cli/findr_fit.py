@@ -71,10 +71,8 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.findr_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.findr.fitting import TrialSource, fit
 
-    leave_the_cores_to_the_kernels()
     source = TrialSource(tuple(command.datapath), command.bin_s)
     sessions = source.read()
     with ConsoleReporter() as reporter:

@@ -25,9 +25,7 @@ def main(arguments: list[str], prog: str) -> int:
     """Parse, write, say where it is."""
     command = parse(FindrPlotCommand, arguments, prog)
 
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.findr.run_report import write_run_report
 
-    leave_the_cores_to_the_kernels()
     print(write_run_report(command.workdir, fold=command.fold, state=command.state))
     return 0

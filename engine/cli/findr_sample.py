@@ -43,14 +43,12 @@ def main(arguments: list[str], prog: str) -> int:
     """Parse, load, sample, write."""
     command = parse(FindrSampleCommand, arguments, prog)
 
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.data.read_trials import read_trials
     from neurorbit.engine.data.write_trials import check_trial_path
     from neurorbit.engine.models.findr.fitted import load
     from neurorbit.engine.models.findr.fitting import sessions_of
     from neurorbit.engine.models.findr.samples import best_model, draw_samples, write_samples
 
-    leave_the_cores_to_the_kernels()
     check_trial_path(command.out)
     fits = load(command.workdir, state=command.state)
     fitted, model = best_model(fits, command.fold)

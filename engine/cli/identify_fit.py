@@ -51,10 +51,8 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.identify_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.identification.fitting import RateSource, fit
 
-    leave_the_cores_to_the_kernels()
     source = RateSource(
         command.data, command.rates_key, command.inputs_key, command.headings_key, command.spikes, command.dt_s
     )

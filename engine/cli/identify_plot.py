@@ -23,11 +23,9 @@ def main(arguments: list[str], prog: str) -> int:
     """Parse, write, say where it is."""
     command = parse(PlotCommand, arguments, prog)
 
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.identification.fitting import trials_of
     from neurorbit.engine.models.identification.run_report import write_run_reports
 
-    leave_the_cores_to_the_kernels()
     trials = trials_of(command.workdir, command.data)
     for path in write_run_reports(command.workdir, trials, control=command.control):
         print(path)

@@ -49,10 +49,8 @@ def main(arguments: list[str], prog: str) -> int:
 
     from neurorbit.engine.cli.plrnn_ending import end
     from neurorbit.engine.cli.progress import ConsoleReporter
-    from neurorbit.engine.cli.threads import leave_the_cores_to_the_kernels
     from neurorbit.engine.models.plrnn.fitting import DataSource, fit
 
-    leave_the_cores_to_the_kernels()
     where = (command.key, command.inputs_key, command.transpose)
     source = DataSource(command.data, *where)
     series = source.read()

@@ -7,19 +7,8 @@ import numpy as np
 import torch
 
 from neurorbit.kernels.event_projection.lanes_numba import backwards, where_inside
-from neurorbit.kernels.numba_common import (
-    JIT,
-    LANES,
-    addresses,
-    contiguous,
-    fma,
-    load,
-    pointer,
-    run_tasks,
-    splat,
-    splat_at,
-    store,
-)
+from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, fma, load, pointer, splat, splat_at, store
+from neurorbit.kernels.numba_threads_common import run_tasks
 
 CACHE = 1 << 19  # bytes of filters that one pass reads at random
 SUMS = 4  # SIMD values that one pass over the events fills: filters x bins (or lags)

@@ -7,18 +7,10 @@ import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import (
-    JIT,
-    LANES,
-    addresses,
-    contiguous,
-    pointer,
-    run_tasks,
-    splat,
-    total,
-)
+from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, pointer, splat, total
 from neurorbit.kernels.numba_functions_common import first, load_at, load_first, store_first
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
+from neurorbit.kernels.numba_threads_common import run_tasks
 from neurorbit.kernels.poisson_readout.numba_counts import (
     CODES,
     LOG_FACTORIALS,

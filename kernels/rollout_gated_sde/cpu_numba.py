@@ -7,17 +7,7 @@ import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import (
-    JIT,
-    LANES,
-    contiguous,
-    fma,
-    run_tasks,
-    splat,
-    total,
-    where_positive,
-    workers_for,
-)
+from neurorbit.kernels.numba_common import JIT, LANES, contiguous, fma, splat, total, where_positive
 from neurorbit.kernels.numba_rows_common import (
     at,
     data_pointers,
@@ -27,6 +17,7 @@ from neurorbit.kernels.numba_rows_common import (
     spread_at,
     store_row,
 )
+from neurorbit.kernels.numba_threads_common import run_tasks, workers_for
 from neurorbit.kernels.rollout_gated_sde.numba_functions import draw_rows, fill_zero, lanes_in, lanes_out
 from neurorbit.kernels.rollout_gated_sde.numba_layers import (
     add_weight_gradient,

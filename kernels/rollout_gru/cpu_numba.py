@@ -11,7 +11,6 @@ from neurorbit.kernels.numba_common import (
     contiguous,
     fma,
     pointer,
-    run_tasks,
     splat,
     where_number,
     where_positive,
@@ -29,6 +28,7 @@ from neurorbit.kernels.numba_functions_common import (
     tanh,
 )
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
+from neurorbit.kernels.numba_threads_common import run_tasks
 
 MOST_ROWS = 64  # sequences of one task, at most: they share each panel of weights that is read
 
@@ -227,7 +227,7 @@ def _row(columns: int, dtype: torch.dtype) -> int:
 def _sizes(drive, H: int) -> tuple[list[int], int]:
     """Sizes for the kernels, and the number of tasks."""
     E, B, T, D, _ = drive.shape
-    share = -(-E * D * B // numba.config.NUMBA_NUM_THREADS)
+    share = -(-E * D * B // torch.get_num_threads())
     blocks = -(-B // min(B, MOST_ROWS, max(8, share)))
     rows, dtype = -(-B // blocks), drive.dtype
     return [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype)], E * D * -(-B // rows)

@@ -11,7 +11,6 @@ from neurorbit.kernels.numba_common import (
     contiguous,
     fma,
     pointer,
-    run_tasks,
     splat,
     total,
     where_number,
@@ -31,6 +30,7 @@ from neurorbit.kernels.numba_functions_common import (
     tanh,
 )
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
+from neurorbit.kernels.numba_threads_common import run_tasks
 
 RELU_TANH, RELU, TANH, SOFTPLUS = range(4)
 CODES = {"relu_tanh": RELU_TANH, "relu": RELU, "tanh": TANH, "softplus": SOFTPLUS}
@@ -395,7 +395,7 @@ def _models(x) -> int:
 
 def _rows_of_tasks(E: int, B: int) -> int:
     """Sequences of one task: few enough to occupy all threads, many enough to share what is read."""
-    share = -(-E * B // numba.config.NUMBA_NUM_THREADS)
+    share = -(-E * B // torch.get_num_threads())
     blocks = -(-B // min(B, MOST_ROWS, max(8, share)))
     return -(-B // blocks)
 

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import JIT, LANES, contiguous, run_tasks, total, workers_for
+from neurorbit.kernels.numba_common import JIT, LANES, contiguous, total
 from neurorbit.kernels.numba_math_common import constant
 from neurorbit.kernels.numba_rows_common import (
     data_pointers,
@@ -18,6 +18,7 @@ from neurorbit.kernels.numba_rows_common import (
     pointer_to,
     store_row,
 )
+from neurorbit.kernels.numba_threads_common import run_tasks, workers_for
 from neurorbit.kernels.rollout_ode.fields import field_named
 from neurorbit.kernels.rollout_ode.numba_field import typed
 from neurorbit.kernels.rollout_ode.numba_steps import advance, advance_two, retreat, row

@@ -7,17 +7,7 @@ import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import (
-    JIT,
-    LANES,
-    contiguous,
-    fma,
-    run_tasks,
-    splat,
-    where_number,
-    where_positive,
-    workers_for,
-)
+from neurorbit.kernels.numba_common import JIT, LANES, contiguous, fma, splat, where_number, where_positive
 from neurorbit.kernels.numba_rows_common import (
     at,
     data_pointers,
@@ -30,6 +20,7 @@ from neurorbit.kernels.numba_rows_common import (
     spread_at,
     store_row,
 )
+from neurorbit.kernels.numba_threads_common import run_tasks, workers_for
 from neurorbit.kernels.rollout_plrnn.numba_passes import (
     ALRNN,
     DENDRITIC,

@@ -26,7 +26,7 @@ print(hashlib.sha256(b"".join(found[n].numpy().tobytes() for n in sorted(found))
 
 
 def digest(op: str, cache: Path, threads: int) -> str:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": str(threads)}
     here = Path(__file__).parent
     environment["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parents[1])])
     done = subprocess.run(

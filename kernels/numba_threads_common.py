@@ -1,0 +1,103 @@
+"""Threads of the numba kernels: torch's own OpenMP team, or plain threads where torch has none.
+
+Kernels and torch's operators take turns within one training step. Threads of the kernels' own would share the cores
+with those of torch, which go on spinning for milliseconds after every operator; so the kernels run in torch's.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+Share = tuple[int, ...]
+
+
+class _Team:
+    """The entry points of the OpenMP library that torch itself is bound to; AttributeError where it has none."""
+
+    def __init__(self, libtorch: str) -> None:
+        quick = ctypes.PyDLL(libtorch)  # keeps Python's lock: these two only read a number
+        self._thread, self._size = quick.omp_get_thread_num, quick.omp_get_num_threads
+        self._parallel = ctypes.CDLL(libtorch).GOMP_parallel
+        self._parallel.argtypes = [_TEAM_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        self._parallel.restype = None
+        self._jobs: dict[int, tuple[Callable[..., Any], list[Share], tuple[Any, ...], list[BaseException]]] = {}
+        self._numbers, self._entered = count(1), _TEAM_FUNCTION(self._enter)
+
+    def _enter(self, number: int) -> None:
+        """What each thread of the team does: its shares of the job."""
+        function, shares, args, errors = self._jobs[number]
+        try:
+            for i in range(self._thread(), len(shares), self._size()):
+                function(*shares[i], *args)
+        except BaseException as error:  # must not cross the library's frames
+            errors.append(error)
+
+    def run(self, function: Callable[..., Any], shares: list[Share], args: tuple[Any, ...]) -> None:
+        """All shares, on a team of torch's size: a team that changes its size ends and starts threads."""
+        number, errors = next(self._numbers), []  # type: ignore[var-annotated]
+        self._jobs[number] = function, shares, args, errors
+        try:
+            self._parallel(self._entered, number, torch.get_num_threads(), 0)
+        finally:
+            del self._jobs[number]
+        if errors:
+            raise errors[0]
+
+
+@cache
+def _team() -> _Team | None:
+    for library in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
+        try:
+            return _Team(str(library))
+        except (OSError, AttributeError):
+            continue
+    return None
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="neurorbit")
+
+
+def _after_fork() -> None:
+    """OpenMP's threads stay behind in the parent and are waited for forever: a child takes plain ones."""
+    global _team
+    _pool.cache_clear()
+    _team = lambda: None  # noqa: E731
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def workers_for(tasks: int) -> int:
+    """How many threads `run_tasks` uses: torch's number (`torch.set_num_threads`, OMP_NUM_THREADS), or fewer."""
+    return max(1, min(torch.get_num_threads(), tasks))
+
+
+def run_tasks(function: Callable[..., Any], tasks: int, *args: Any, numbered: bool = False) -> None:
+    """function(first, last, *args) over all tasks, split among torch's number of threads; it must release the GIL.
+
+    A numbered function also learns which share it does: function(first, last, share, *args).
+    No prange: a quarter of the compile time, and nothing at all to start for a single share.
+    """
+    workers = workers_for(tasks)
+    bounds = [tasks * i // workers for i in range(workers + 1)]
+    shares = [(*part, i) if numbered else part for i, part in enumerate(pairwise(bounds))]
+    if workers == 1:
+        function(*shares[0], *args)
+    elif team := _team():
+        team.run(function, shares, args)
+    else:
+        others = [_pool(workers - 1).submit(function, *share, *args) for share in shares[1:]]
+        function(*shares[0], *args)
+        for other in others:
+            other.result()

@@ -1,0 +1,95 @@
+"""Threads of the CPU kernels: torch's number, torch's own threads, plain ones where torch has none or after a fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from neurorbit.kernels import numba_threads_common as threads
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=("team", "plain"))
+def kind(request, monkeypatch):
+    if request.param == "plain":
+        monkeypatch.setattr(threads, "_team", lambda: None)
+    elif threads._team() is None:
+        pytest.skip("torch has no OpenMP here")
+    return request.param
+
+
+def shares_done(tasks: int, *args, **kwargs) -> dict[tuple[int, ...], int]:
+    """Who did what: native thread of every share."""
+    found = {}
+    threads.run_tasks(lambda *share: found.update({share: threading.get_native_id()}), tasks, *args, **kwargs)
+    return found
+
+
+def test_every_task_once_and_by_two_threads(two_threads, kind):
+    assert set(shares_done(7)) == {(0, 3), (3, 7)}
+    found = shares_done(7, numbered=True)
+    assert set(found) == {(0, 3, 0), (3, 7, 1)}
+    assert found[0, 3, 0] == threading.get_native_id()
+    assert len(set(found.values())) == 2
+
+
+def test_as_many_threads_as_torch(two_threads, kind):
+    assert threads.workers_for(100) == 2
+    torch.set_num_threads(1)
+    assert threads.workers_for(100) == 1
+    assert shares_done(7) == {(0, 7): threading.get_native_id()}
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_an_error_in_a_thread_reaches_the_caller(two_threads, kind, share):
+    def fail(first, last, number):
+        if number == share:
+            raise KeyError(f"share {number}")
+
+    with pytest.raises(KeyError, match=f"share {share}"):
+        threads.run_tasks(fail, 2, numbered=True)
+    assert len(shares_done(2)) == 2
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_kernels_start_no_threads_beside_those_of_torch(two_threads):
+    if threads._team() is None:
+        pytest.skip("torch has no OpenMP here")
+    torch.ones(10**6).mul(2.0)  # torch's team is there now
+    before = set(os.listdir("/proc/self/task"))
+    helper = (set(map(str, shares_done(2).values())) - {str(threading.get_native_id())}).pop()
+    assert set(os.listdir("/proc/self/task")) == before
+    assert helper in before
+
+
+FORKED = """
+import os, torch
+from neurorbit.kernels.numba_threads_common import run_tasks
+torch.set_num_threads(2)
+def run():
+    found = []
+    run_tasks(lambda first, last: found.append((first, last)), 4)
+    return sorted(found)
+assert run() == [(0, 2), (2, 4)]
+child = os.fork()
+if child == 0:
+    os._exit(0 if run() == [(0, 2), (2, 4)] else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child_computes():
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)
