@@ -8,6 +8,7 @@ import torch
 
 from neurorbit.kernels.event_projection.lanes_numba import backwards, where_inside
 from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, fma, load, pointer, splat, splat_at, store
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_threads_common import run_tasks
 
 CACHE = 1 << 19  # bytes of filters that one pass reads at random
@@ -356,7 +357,7 @@ def forward(
 ):  # fmt: skip
     """((o,), saved): every element of the responses is written."""
     G, F, N, W, T_out, P = sizes = _sizes(w, x, starts, n_bins, padding)
-    o = w.new_empty(w.shape[0], w.shape[1], T_out)
+    o = empty(w, w.shape[0], w.shape[1], T_out)
     if x is not None:
         w, x = contiguous(w, x)
         shape = (G * F, 1, F, N, W, T_out, -P, n_bins)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from neurorbit.kernels.numba_common import JIT, LANES, contiguous, fma, splat, total, where_positive
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_rows_common import (
     at,
     data_pointers,
@@ -354,7 +355,7 @@ def forward(
     sizes, layers = _sizes(locals(), steps)
     E, (B, T, M, D, *_) = weights.shape[0], sizes
     rolls = path is None
-    z, mu = weights.new_empty(E, B, T if rolls else 0, M), weights.new_empty(E, B, T, M)
+    z, mu = empty(weights, E, B, T if rolls else 0, M), empty(weights, E, B, T, M)
     z_final = weights.new_empty(E, B, M if rolls else 0)
     inputs = contiguous(weights, z0, path, drive, a, sigma, noise, _long(noise_seed), _long(noise_stream),
                         _long(lengths))  # fmt: skip
@@ -380,7 +381,7 @@ def backward(saved, grads):
     found = {
         "z0": new(E, B, M) if z0 is not None else None,
         "path": new(E, B, T, M) if path is not None else None,
-        "drive": new(E, B, T, D) if "drive" in wanted else None,
+        "drive": empty(weights, E, B, T, D) if "drive" in wanted else None,
         "weights": weights.new_zeros(E * groups, P) if "weights" in wanted else None,
         "sigma": new(E * groups, M) if "sigma" in wanted else None,
     }

@@ -27,10 +27,13 @@ from neurorbit.kernels.numba_functions_common import (
     store_first,
     tanh,
 )
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
 from neurorbit.kernels.numba_threads_common import run_tasks
 
-MOST_ROWS = 64  # sequences of one task, at most: they share each panel of weights that is read
+FEW_ROWS, MANY_ROWS = 8, 32  # sequences of one task: many where the weights outgrow the cache, so that they share them
+WIDE_STATE = 256  # from this state on
+CHUNK = 128  # rows (step, sequence) that enter the weights' gradient at once
 
 
 @numba.njit(**JIT)
@@ -80,6 +83,13 @@ def zero_past_end(out, i, d, steps, T, D, width):
 
 
 @numba.njit(**JIT)
+def fetch_row(array, at, count):
+    """array[at : at + count] is read or written soon."""
+    for j in range(0, count, LANES):
+        prefetch(array, at + j)
+
+
+@numba.njit(**JIT)
 def forward_tasks(begin, end, where, S, like, lengths):
     """Task: all steps of one model, one direction and one block of sequences."""
     B, T, D, H, row, width, gate_row, has_b, has_h0 = S[1], S[2], S[3], S[4], S[6], S[7], S[8], S[9], S[10]
@@ -89,37 +99,38 @@ def forward_tasks(begin, end, where, S, like, lengths):
         sequences = e * B + b0
         h = flat(where[0], like, sequences * T * D * H, count * T * D * H)
         final = flat(where[1], like, sequences * D * H, count * D * H)
-        gates = flat(where[2], like, sequences * T * D * 4 * H, count * T * D * 4 * H)
+        gates = flat(where[2], like, ((e * D + d) * T * B + b0) * 4 * H, ((T - 1) * B + count) * 4 * H)
         drive = flat(where[3], like, sequences * T * D * G, count * T * D * G)
         W = flat(where[4], like, (e * D + d) * gate_row * H, gate_row * H)
         b = flat(where[5], like, (e * D + d) * G, G * has_b)
         h0 = flat(where[6], like, sequences * D * H, count * D * H * has_h0)
         state, y = np.zeros(count * row, like.dtype), np.empty(count * gate_row, like.dtype)
-        one = splat(like.dtype.type(1))
-        longest = 0
+        zero, one = splat(like.dtype.type(0)), splat(like.dtype.type(1))
+        onward = D if d == 0 else -D
         for i in range(count):
-            steps = steps_of(lengths, e, b0 + i, T)
-            longest = max(longest, steps)
-            zero_past_end(h, i, d, steps, T, D, H)
-            zero_past_end(gates, i, d, steps, T, D, 4 * H)
+            zero_past_end(h, i, d, steps_of(lengths, e, b0 + i, T), T, D, H)
             if has_h0:
                 for j in range(0, H, LANES):
                     store_first(state, i * row + j, load_first(h0, (i * D + d) * H + j, H - j), LANES)
-        for s in range(longest):
-            for i in range(count):
-                for j in range(0, gate_row, LANES):
-                    value = load_first(b, j, G - j) if has_b else splat(like.dtype.type(0))
+        for s in range(T):
+            for j in range(0, gate_row, LANES):
+                value = load_first(b, j, G - j) if has_b else zero
+                for i in range(count):
                     store_first(y, i * gate_row + j, value, min(LANES, gate_row - j))
             add_product(y, 0, gate_row, state, 0, row, 1, W, 0, H, count, G, width)
             for i in range(count):
-                steps = steps_of(lengths, e, b0 + i, T)
+                steps, kept = steps_of(lengths, e, b0 + i, T), (s * B + i) * 4 * H
                 if s >= steps:
+                    for j in range(0, 4 * H, LANES):
+                        store_first(gates, kept + j, zero, 4 * H - j)
                     continue
                 place = (i * T + bin_of(s, d, steps)) * D + d
-                x, q, kept = place * G, i * gate_row, place * 4 * H
+                x, q = place * G, i * gate_row
+                fetch_row(drive, x + onward * G, G)
+                fetch_row(h, (place + onward) * H, H)
+                fetch_row(gates, kept + B * 4 * H, 4 * H)
                 for j in range(0, H, LANES):
                     left = H - j
-                    prefetch(drive, x + (D if d == 0 else -D) * G + j)
                     r = sigmoid(load_first(drive, x + j, left) + load_first(y, q + j, left))
                     z = sigmoid(load_first(drive, x + H + j, left) + load_first(y, q + H + j, left))
                     inner = load_first(y, q + 2 * H + j, left)
@@ -137,54 +148,77 @@ def forward_tasks(begin, end, where, S, like, lengths):
 
 
 @numba.njit(**JIT)
+def add_weights(sums, before, before_row, inside, gate_row, packed, rows, H, G, width):
+    """sums [H + 1, gates] += the product of what the states were (and a one) and the gradients behind the gates."""
+    for j in range(0, G, width):
+        for k in range(rows):
+            for l in range(0, width, LANES):
+                value = load_first(inside, k * gate_row + j + l, gate_row - j - l)
+                store_first(packed, (j // width * rows + k) * width + l, value, width - l)
+    add_product(sums, 0, gate_row, before, 0, 1, before_row, packed, 0, rows, H + 1, G, width)
+
+
+@numba.njit(**JIT)
 def backward_tasks(begin, end, where, S, like, lengths):
-    """Task: the adjoint, last step first; writes the gradient of the drive, that of h W + b, and what h was."""
-    B, T, D, H, row, width, gate_row = S[1], S[2], S[3], S[4], S[6], S[7], S[8]
-    has_h0, has_dh, has_final = S[10], S[11], S[12]
+    """Task: the adjoint, last step first; writes the gradients of the drive, and of W and b summed over the task."""
+    B, T, D, H, rows, row, width, gate_row = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
+    has_h0, has_dh, has_final, before_row, wants_W = S[10], S[11], S[12], S[13], S[14]
     G = 3 * H
+    at_once = max(1, CHUNK // rows)
+    inside = np.empty(at_once * rows * gate_row, like.dtype)
+    before = np.empty(at_once * rows * before_row, like.dtype)
+    packed = np.empty(at_once * rows * gate_row, like.dtype)
+    zero, one = splat(like.dtype.type(0)), splat(like.dtype.type(1))
     for task in range(begin, end):
         e, d, b0, count = block_of(task, S)
         sequences = e * B + b0
         ddrive = flat(where[0], like, sequences * T * D * G, count * T * D * G)
-        apart = (e * D + d) * B + b0  # directions outside: what the weights' product reads
-        delta = flat(where[1], like, apart * T * G, count * T * G)
-        before = flat(where[2], like, apart * T * H, count * T * H)
-        dh0 = flat(where[3], like, sequences * D * H, count * D * H)
-        dh = flat(where[4], like, sequences * T * D * H, count * T * D * H * has_dh)
-        dfinal = flat(where[5], like, sequences * D * H, count * D * H * has_final)
-        h = flat(where[6], like, sequences * T * D * H, count * T * D * H)
-        gates = flat(where[7], like, sequences * T * D * 4 * H, count * T * D * 4 * H)
-        turned = flat(where[8], like, (e * D + d) * row * G, row * G)
-        h0 = flat(where[9], like, sequences * D * H, count * D * H * has_h0)
-        g, inside = np.empty(count * row, like.dtype), np.empty(count * gate_row, like.dtype)
-        zero, one = splat(like.dtype.type(0)), splat(like.dtype.type(1))
+        sums = flat(where[1], like, task * (H + 1) * gate_row, (H + 1) * gate_row * wants_W)
+        dh0 = flat(where[2], like, sequences * D * H, count * D * H)
+        dh = flat(where[3], like, sequences * T * D * H, count * T * D * H * has_dh)
+        dfinal = flat(where[4], like, sequences * D * H, count * D * H * has_final)
+        h = flat(where[5], like, sequences * T * D * H, count * T * D * H)
+        gates = flat(where[6], like, ((e * D + d) * T * B + b0) * 4 * H, ((T - 1) * B + count) * 4 * H)
+        turned = flat(where[7], like, (e * D + d) * row * G, row * G)
+        h0 = flat(where[8], like, sequences * D * H, count * D * H * has_h0)
+        g = np.empty(count * row, like.dtype)
+        back = -D if d == 0 else D
         longest = 0
+        for k in range(at_once * rows):
+            before[k * before_row + H] = 1
+        for k in range(sums.size):
+            sums[k] = 0
         for i in range(count):
             steps = steps_of(lengths, e, b0 + i, T)
             longest = max(longest, steps)
             zero_past_end(ddrive, i, d, steps, T, D, G)
-            zero_past_end(delta, i, 0, steps, T, 1, G)
-            zero_past_end(before, i, 0, steps, T, 1, H)
             for j in range(0, row, LANES):
                 value = load_first(dfinal, (i * D + d) * H + j, H - j) if has_final else zero
                 store_first(g, i * row + j, value, min(LANES, row - j))
+        held = 0  # rows of this chunk
         for s in range(longest - 1, -1, -1):
             for i in range(count):
-                steps = steps_of(lengths, e, b0 + i, T)
+                steps, q, w = steps_of(lengths, e, b0 + i, T), (held + i) * gate_row, (held + i) * before_row
                 if s >= steps:
-                    for j in range(G):
-                        inside[i * gate_row + j] = 0
+                    for j in range(0, G, LANES):
+                        store_first(inside, q + j, zero, G - j)
+                    for j in range(0, H, LANES):
+                        store_first(before, w + j, zero, H - j)
                     continue
-                place = (i * T + bin_of(s, d, steps)) * D + d
-                earlier = (i * T + bin_of(s - 1, d, steps)) * D + d
-                x, q, kept, own = place * G, i * gate_row, place * 4 * H, i * T + bin_of(s, d, steps)
+                place, kept = (i * T + bin_of(s, d, steps)) * D + d, (s * B + i) * 4 * H
+                x = place * G
+                fetch_row(ddrive, x + back * G, G)
+                fetch_row(h, (place + 2 * back) * H, H)
+                fetch_row(gates, kept - B * 4 * H, 4 * H)
+                if has_dh:
+                    fetch_row(dh, (place + back) * H, H)
                 for j in range(0, H, LANES):
                     left = H - j
                     r, z = load_first(gates, kept + j, left), load_first(gates, kept + H + j, left)
                     n, inner = load_first(gates, kept + 2 * H + j, left), load_first(gates, kept + 3 * H + j, left)
                     was = zero
                     if s > 0:
-                        was = load_first(h, earlier * H + j, left)
+                        was = load_first(h, (place + back) * H + j, left)
                     elif has_h0:
                         was = load_first(h0, (i * D + d) * H + j, left)
                     asked = load_first(g, i * row + j, left)
@@ -193,19 +227,20 @@ def backward_tasks(begin, end, where, S, like, lengths):
                     d_n = asked * (one - z) * fma(zero - n, n, one)
                     d_z = asked * (was - n) * (z * (one - z))
                     d_r = d_n * inner * (r * (one - r))
-                    d_inner = d_n * r
                     store_first(ddrive, x + j, d_r, left)
                     store_first(ddrive, x + H + j, d_z, left)
                     store_first(ddrive, x + 2 * H + j, d_n, left)
-                    store_first(delta, own * G + j, d_r, left)
-                    store_first(delta, own * G + H + j, d_z, left)
-                    store_first(delta, own * G + 2 * H + j, d_inner, left)
                     store_first(inside, q + j, d_r, left)
                     store_first(inside, q + H + j, d_z, left)
-                    store_first(inside, q + 2 * H + j, d_inner, left)
-                    store_first(before, own * H + j, was, left)
+                    store_first(inside, q + 2 * H + j, d_n * r, left)
+                    store_first(before, w + j, was, left)
                     store_first(g, i * row + j, asked * z, left)
-            add_product(g, 0, row, inside, 0, gate_row, 1, turned, 0, G, count, H, width)
+            add_product(g, 0, row, inside, held * gate_row, gate_row, 1, turned, 0, G, count, H, width)
+            held += count
+            if held + count > at_once * rows or s == 0:
+                if wants_W:
+                    add_weights(sums, before, before_row, inside, gate_row, packed, held, H, G, width)
+                held = 0
         for i in range(count):
             for j in range(0, H, LANES):
                 store_first(dh0, (i * D + d) * H + j, load_first(g, i * row + j, H - j), H - j)
@@ -225,12 +260,10 @@ def _row(columns: int, dtype: torch.dtype) -> int:
 
 
 def _sizes(drive, H: int) -> tuple[list[int], int]:
-    """Sizes for the kernels, and the number of tasks."""
+    """Sizes for the kernels, and the blocks of sequences: the same for any number of threads, as are the sums."""
     E, B, T, D, _ = drive.shape
-    share = -(-E * D * B // torch.get_num_threads())
-    blocks = -(-B // min(B, MOST_ROWS, max(8, share)))
-    rows, dtype = -(-B // blocks), drive.dtype
-    return [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype)], E * D * -(-B // rows)
+    rows, dtype = FEW_ROWS if H < WIDE_STATE else MANY_ROWS, drive.dtype
+    return [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype)], -(-B // rows)
 
 
 def _panels(matrix, columns: int):
@@ -239,16 +272,16 @@ def _panels(matrix, columns: int):
 
 
 def forward(drive, W, b, h0, lengths):
-    """((h, h_final), saved): every element of the outputs is written."""
+    """((h, h_final), saved): every element of the outputs is written; the gates [E, D, T, B, 4 H], step by step."""
     E, B, T, D, _ = drive.shape
     H = W.shape[2]
-    S, tasks = _sizes(drive, H)
+    S, blocks = _sizes(drive, H)
     S += [b is not None, h0 is not None]
-    h, h_final = drive.new_empty(E, B, T, D, H), drive.new_empty(E, B, D, H)
-    gates, weights = drive.new_empty(E, B, T, D, 4, H), _panels(W, S[8])
+    h, h_final = empty(drive, E, B, T, D, H), drive.new_empty(E, B, D, H)
+    gates, weights = empty(drive, E, B, T, D, 4, H), _panels(W, S[8])
     drive, b, h0 = contiguous(drive, b, h0)
     where = addresses(h, h_final, gates, drive, weights, b, h0)
-    run_tasks(forward_tasks, tasks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(lengths))
+    run_tasks(forward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(lengths))
     return (h, h_final), {"h": h, "gates": gates}
 
 
@@ -258,18 +291,18 @@ def backward(saved, grads):
     drive, W = s["drive"], s["W"]
     E, B, T, D, G = drive.shape
     H = W.shape[2]
-    S, tasks = _sizes(drive, H)
+    S, blocks = _sizes(drive, H)
     dh, dfinal = contiguous(grads["h"], grads["h_final"])
-    S += [s["b"] is not None, s["h0"] is not None, dh is not None, dfinal is not None]
-    ddrive, delta = drive.new_empty(E, B, T, D, G), drive.new_empty(E, D, B * T, G)
-    before, dh0 = drive.new_empty(E, D, B * T, H), drive.new_empty(E, B, D, H)
+    wants_W = "W" in wanted or "b" in wanted
+    S += [s["b"] is not None, s["h0"] is not None, dh is not None, dfinal is not None, _row(H + 1, W.dtype), wants_W]
+    ddrive, dh0 = empty(drive, E, B, T, D, G), drive.new_empty(E, B, D, H)
+    sums = drive.new_empty(E, D, blocks, H + 1, S[8]) if wants_W else None
     turned = _panels(W.mT, S[6])
     h, gates, h0 = contiguous(s["h"], s["gates"], s["h0"])
-    where = addresses(ddrive, delta, before, dh0, dh, dfinal, h, gates, turned, h0)
-    run_tasks(backward_tasks, tasks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(s["lengths"]))
+    where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0)
+    run_tasks(backward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(s["lengths"]))
     found = {"drive": ddrive, "h0": dh0}
-    if "W" in wanted:
-        found["W"] = before.mT @ delta
-    if "b" in wanted:
-        found["b"] = delta.sum(2)
+    if sums is not None:
+        dW = sums[..., :G].sum(2)
+        found["W"], found["b"] = dW[:, :, :H], dW[:, :, H]
     return {n: found[n] for n in wanted}

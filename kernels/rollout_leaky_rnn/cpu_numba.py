@@ -29,6 +29,7 @@ from neurorbit.kernels.numba_functions_common import (
     store_first,
     tanh,
 )
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
 from neurorbit.kernels.numba_threads_common import run_tasks
 
@@ -421,7 +422,7 @@ def forward(
     E, B, N = u0.shape
     S, tasks = _sizes(u0, L, v, phi, unit_norm, steps)
     S += [first_step, b is not None, _models(drive), _models(v), _models(noise)]
-    u, r = u0.new_empty(E, B, steps, N), u0.new_empty(E, B, steps, N)
+    u, r = empty(u0, E, B, steps, N), empty(u0, E, B, steps, N)
     u_final, norm = u0.new_empty(E, B, N), u0.new_empty(E, B, steps if unit_norm else 0)
     weights = _panels(W), _panels(L), _panels(None if Q is None else Q.mT), _panels(Wv)
     start, *signals = contiguous(u0, drive, v, noise, b, alpha, noise_sd)
@@ -454,7 +455,7 @@ def backward(saved, grads):
     R, D = S[4], S[5]
     S += [_models(s["v"]), du is not None, dr is not None, dfinal is not None, "v" in wanted]
     u, r, norm, start, v, alpha = contiguous(s["u"], s["r"], s["norm"], u0, s["v"], s["alpha"])
-    delta, db, du0 = u0.new_empty(E, B, T, N), u0.new_empty(E, B, N), u0.new_empty(E, B, N)
+    delta, db, du0 = empty(u0, E, B, T, N), u0.new_empty(E, B, N), u0.new_empty(E, B, N)
     dv = u0.new_empty(E, B, T, D) if "v" in wanted else None
     low, dlow = (u0.new_empty(E, B, T, R) if R else None for _ in range(2))
     turned = (_panels(None if x is None else x.mT) for x in (W, L, Wv))

@@ -9,6 +9,7 @@ import torch
 
 from neurorbit.kernels.numba_common import JIT, LANES, contiguous, total
 from neurorbit.kernels.numba_math_common import constant
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_rows_common import (
     data_pointers,
     lanes_in,
@@ -205,7 +206,7 @@ def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1):
     own, sizes = _prepared(a, "numba")
     E, B, M = z0.shape
     U, H = sizes[4:6]
-    z, z_final = z0.new_empty(E, B, sizes[6], M), z0.new_empty(E, B, M)
+    z, z_final = empty(z0, E, B, sizes[6], M), z0.new_empty(E, B, M)
     together = 2 if own.numba_type.form == "states" else 1
     places = (together * M, together * CHUNK * U, together * CHUNK * M, 8 * (M + H + U))
     tasks = E * -(-B // (together * LANES))
@@ -228,7 +229,7 @@ def backward(saved, grads):
     firsts = 0 if every == 1 else -(-segment // chunk) * M
     places = (M, M, P, P, chunk * U, chunk * U, (chunk + 1) * M, chunk * M, firsts, S * M, 8 * (M + H + U))
     dz0, partial = z0.new_empty(E, B, M), z0.new_empty(E, groups, P)
-    ddrive = z0.new_empty(E, B, T, U) if "drive" in wanted else None
+    ddrive = empty(z0, E, B, T, U) if "drive" in wanted else None
     tensors = z0, s["parameters"], s["drive"], s["z"], grads["z"], grads["z_final"], dz0, ddrive, partial
     _run(E * groups, backward_tasks, own, sizes, s, places, (groups, chunk), *tensors)
     if ddrive is not None and s["drive"].shape[0] < E:

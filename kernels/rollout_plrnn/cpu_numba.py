@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from neurorbit.kernels.numba_common import JIT, LANES, contiguous, fma, splat, where_number, where_positive
+from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_rows_common import (
     at,
     data_pointers,
@@ -297,7 +298,7 @@ def forward(
     inputs = contiguous(z0, A, W1, h1, W2, h2, alpha, thresholds, drive, z_hat, forcing_alpha, _long(forcing_interval),
                         _long(lengths))  # fmt: skip
     kept = steps // keep_every if keep_every else 0
-    z, z_final = z0.new_empty(E, B, kept, M), z0.new_empty(E, B, M)
+    z, z_final = empty(z0, E, B, kept, M), z0.new_empty(E, B, M)
     fused = M if H and M <= FUSED_STATES else 0
     chunk = min(FORWARD_CHUNK, steps)
     buffers = M, M, 0 if fused else K, 0 if drive is None else chunk * M, chunk * N, chunk * M, 1
@@ -320,8 +321,8 @@ def backward(saved, grads):
         _long(saved["lengths"]),
     )  # fmt: skip
     found = {"z0": z0.new_empty(E, B, M) if "z0" in wanted else None,
-             "drive": z0.new_empty(E, B, T, M) if "drive" in wanted else None,
-             "z_hat": z0.new_empty(E, B, T, N) if "z_hat" in wanted else None}  # fmt: skip
+             "drive": empty(z0, E, B, T, M) if "drive" in wanted else None,
+             "z_hat": empty(z0, E, B, T, N) if "z_hat" in wanted else None}  # fmt: skip
     shapes = {"A": (M,), "h1": (M,), "W1": (M, K), "W2": (H, M), "h2": (H,), "alpha": (D,), "thresholds": (M, D)}
     sums = {n: z0.new_zeros(E * groups, *shape) if all(shape) else None for n, shape in shapes.items()}
     values = *sizes, groups, chunk, *data_pointers(*inputs, *found.values(), *sums.values())
