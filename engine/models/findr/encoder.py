@@ -36,10 +36,17 @@ class Encoder(nn.Module):
             },
         )  # fmt: skip
 
-    def forward(self, x: Tensor, lengths: Tensor, session: int = 0) -> Tensor:
-        """x [E or 1, B, T, N + U] counts, then inputs; lengths [E or 1, B]; what follows a trial has no effect."""
-        W = self.W_in[session]["W"]  # type: ignore[index]
-        E, (_, B, T, D) = len(W), x.shape
-        rows = x.reshape(len(x), B * T, D).expand(E, -1, -1)
-        drive = torch.baddbmm(self.own["b_in"][:, None], rows, W).view(E, B, T, 2, 3 * self.size)
+    def forward(self, counts: Tensor, inputs: Tensor | None, lengths: Tensor, session: int = 0) -> Tensor:
+        """counts [E or 1, B, T, N] of any dtype, inputs [E or 1, B, T, U], lengths [E or 1, B].
+
+        What follows a trial's end has no effect.
+        """
+        W = torch.cat((self.W_in[session]["W"], self.own["b_in"][:, None]), 1)  # type: ignore[index]
+        N, (E, width, _) = counts.shape[3], W.shape
+        x = W.new_empty(max(len(counts), 1 if inputs is None else len(inputs)), *counts.shape[1:3], width)
+        x[..., :N] = counts
+        if inputs is not None:
+            x[..., N:-1] = inputs
+        x[..., -1] = 1  # meets the bias: no copy of it for every bin
+        drive = torch.bmm(x.flatten(1, 2).expand(E, -1, -1), W).view(E, *x.shape[1:3], 2, 3 * self.size)
         return rollout_gru(drive, self.own["W"], self.own["b"], lengths=lengths, backend=self.backend).h.flatten(3)

@@ -60,7 +60,7 @@ class FittedFindr:
         """Mean [E, B, T, M] of samples of the posterior; counts [E, B, T, N] in floats instead of those of the
         trials."""
         network, T = self.network, seen.counts.shape[2]
-        e = network.encode(seen.counts.to(network.s.dtype) if counts is None else counts, seen, session)
+        e = network.encode(seen.counts if counts is None else counts, seen, session)
         seeds = torch.full((network.n_models,), seed, dtype=torch.int64, device=network.s.device)
         mean = torch.zeros((), device=network.s.device)
         for k in range(n_samples):

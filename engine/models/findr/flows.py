@@ -50,13 +50,18 @@ class GatedFlow(nn.Module):
         further = tuple((own[f"W{k}"], own[f"b{k}"]) for k in range(2, self.depth + 1))
         return GatedWeights(own["Wg"], own["bg"], own["W1"], own["b1"], own["Wo"], own["bo"], further)
 
-    def drive(self, x: Tensor | None) -> Tensor | None:
-        """What x [E or 1, B, T, D] adds to the gate and the first hidden layer [E, B, T, M + H]."""
-        if x is None or "V" not in self.own:
+    def drive(self, x: Tensor | None, e: Tensor | None = None) -> Tensor | None:
+        """What x [E or 1, B, T, U], and e [E, B, T, D - U] after it, add to the gate and the first hidden layer:
+        [E, B, T, M + H]."""
+        known = [v for v in (x, e) if v is not None]
+        if not known or "V" not in self.own:
             return None
-        V = self.own["V"]
-        rows = x.reshape(len(x), -1, x.shape[-1]).expand(len(V), -1, -1)
-        return torch.bmm(rows, V).view(len(V), *x.shape[1:3], -1)
+        V, found = self.own["V"], None
+        for v, rows in zip(known, self.own["V"].split([v.shape[-1] for v in known], 1), strict=True):
+            v = v.flatten(1, 2).expand(len(V), -1, -1)
+            found = torch.bmm(v, rows) if found is None else torch.baddbmm(found, v, rows)
+        assert found is not None
+        return found.view(len(V), *known[0].shape[1:3], -1)
 
     def along(self, z: Tensor, z0: Tensor, x: Tensor | None, lengths: Tensor | None) -> Tensor:
         """Drifts [E, B, T, M] at the states before z [E, B, T, M]."""

@@ -101,15 +101,10 @@ class Findr(nn.Module):
         found: Tensor = self.readout[session]["C"]  # type: ignore[index]
         return found
 
-    def encode(self, x: Tensor, trials: Trials, session: int = 0) -> Tensor:
-        """What drives the posterior [E, B, T, U + 2 K], from counts x [E or 1, B, T, N] in floats."""
-        u = trials.inputs
-        if u is None:
-            return self.encoder(x, trials.lengths, session)
-        rows = max(len(u), len(x))
-        u = u.to(x).expand(rows, -1, -1, -1)
-        e = self.encoder(torch.cat((x.expand(rows, -1, -1, -1), u), -1), trials.lengths, session)
-        return torch.cat((u.expand(self.n_models, -1, -1, -1), e), -1)
+    def encode(self, counts: Tensor, trials: Trials, session: int = 0) -> Tensor:
+        """The encoding [E, B, T, 2 K] of counts [E or 1, B, T, N] beside the trials' inputs."""
+        found: Tensor = self.encoder(counts, trials.inputs, trials.lengths, session)
+        return found
 
     def posterior_path(self, e: Tensor, trials: Trials, noise_seed: Tensor | None, first_step: int = 0) -> Path:
         """A sample of the posterior behind an encoding, or without a seed its path without noise."""
@@ -117,15 +112,15 @@ class Findr(nn.Module):
         z0 = self.s.new_zeros(self.n_models, B, self.s.shape[1])
         options = (self.a, self.sigma, noise_seed, trials.lengths, T, first_step)
         if self.posterior is not None:
-            return Path(*self.posterior.roll_out(z0, e, *options))
+            return Path(*self.posterior.roll_out_driven(z0, self.posterior.drive(trials.inputs, e), *options))
         assert isinstance(self.flow, GatedFlow) and self.correction is not None
-        drive = torch.bmm(e[..., self.n_inputs :].flatten(1, 2), self.correction["V"]).view(*e.shape[:3], -1)
+        drive = torch.bmm(e.flatten(1, 2), self.correction["V"]).view(*e.shape[:3], -1)
         by_inputs = self.flow.drive(trials.inputs)
         return Path(*self.flow.roll_out_driven(z0, drive if by_inputs is None else drive + by_inputs, *options))
 
     def infer(self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int = 0) -> Path:
         """A sample of the posterior given the counts, or without a seed its path without noise."""
-        e = self.encode(trials.counts.to(self.s.dtype), trials, session)
+        e = self.encode(trials.counts, trials, session)
         return self.posterior_path(e, trials, noise_seed, first_step)
 
     def kl(self, path: Path, trials: Trials) -> Tensor:

@@ -35,7 +35,7 @@ def test_encoder_is_a_bidirectional_gru_on_packed_sequences() -> None:
     encoder = Encoder([5], 2, 4, seeds=[1, 2])
     g = torch.Generator().manual_seed(0)
     x, lengths = torch.randn(1, 6, 9, 7, generator=g), torch.tensor([[9, 1, 5, 8, 3, 9]])
-    found = encoder(x, lengths)
+    found = encoder(x[..., :5], x[..., 5:], lengths)
     for e in range(2):
         twin = nn.GRU(7, 4, batch_first=True, bidirectional=True)
         with torch.no_grad():
@@ -84,7 +84,7 @@ def _by_hand(o: FindrObjective, seen: Trials, e: int, z_noisy: Tensor, z_still: 
     sigma = 0.7 * torch.sigmoid(module.s[e])
     assert seen.inputs is not None
     u = seen.inputs[e]
-    encoded = module.encoder(torch.cat((seen.counts[e].float(), u), -1)[None], seen.lengths[e : e + 1])[e]
+    encoded = module.encoder(seen.counts[e : e + 1], u[None], seen.lengths[e : e + 1])[e]
     total_nll = total_kl = 0.0
     for b in range(4):
         z, still = torch.zeros(2), torch.zeros(2)
