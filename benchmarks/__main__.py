@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves the GPU's memory to both
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for all who allocate through torch, as our commands do
 
 import torch
 

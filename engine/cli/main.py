@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 COMMANDS = {
@@ -43,8 +42,6 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 when every run diverged, 2 for bad input, 128 + n after signal n."""
-    if arguments is None:  # a process of our own; torch reads it when it allocates for the first time
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages: ensembles fault in gigabytes otherwise
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]

@@ -272,23 +272,3 @@ def test_demo_writes_a_report_with_its_figures_inside(tmp_path: Path, capsys: py
 def test_demo_refuses_a_system_that_is_not_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(capsys, "demo", "--workdir", str(tmp_path / "demo"), "--systems", "plrn")
     assert "plrn" in said and not (tmp_path / "demo").exists()
-
-
-@pytest.mark.parametrize("given", [None, "0"])
-def test_a_command_asks_for_large_pages_unless_told_otherwise(given: str | None) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
-    if given is not None:
-        environment["THP_MEM_ALLOC_ENABLE"] = given
-    program = "import os, sys; from neurorbit.engine.cli.main import main; sys.argv = ['neurorbit', 'info']; main()"
-    program += "; print('pages', os.environ['THP_MEM_ALLOC_ENABLE'])"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"pages {given or 1}"
-
-
-def test_main_from_python_leaves_the_environment_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
-    assert main(["info"]) == 0
-    assert "THP_MEM_ALLOC_ENABLE" not in os.environ
-    assert "numba" in capsys.readouterr().out
