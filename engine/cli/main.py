@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 COMMANDS = {
@@ -42,6 +43,8 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 when every run diverged, 2 for bad input, 128 + n after signal n."""
+    if arguments is None:  # a process of our own, before torch is loaded: spinning threads cost tenfold on a busy core
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]

@@ -272,3 +272,23 @@ def test_demo_writes_a_report_with_its_figures_inside(tmp_path: Path, capsys: py
 def test_demo_refuses_a_system_that_is_not_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(capsys, "demo", "--workdir", str(tmp_path / "demo"), "--systems", "plrn")
     assert "plrn" in said and not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_threads_of_a_command_wait_without_spinning_unless_told_otherwise(given: str | None) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    program = "import os, sys; from neurorbit.engine.cli.main import main; sys.argv = ['neurorbit', 'info']; main()"
+    program += "; print('waits', os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"waits {given or 'passive'}"
+
+
+def test_main_from_python_leaves_the_environment_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert main(["info"]) == 0
+    assert "OMP_WAIT_POLICY" not in os.environ
+    assert "numba" in capsys.readouterr().out
