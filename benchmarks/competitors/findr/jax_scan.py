@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
+
+from benchmarks.competitors.jax_device import JaxDevice
 
 Parameters = dict[str, Tensor]
 
@@ -21,8 +23,7 @@ class JaxFindr:
         from jax import lax
         from jax import numpy as jnp
 
-        place = jax.local_devices(backend="gpu" if device == "cuda" else "cpu")[0]
-        self.put = lambda x: jax.device_put(np.asarray(x.detach().cpu()), place)
+        self.put = JaxDevice(torch.device(device)).put
         self.wait = jax.block_until_ready
         self.p = {n: self.put(v) for n, v in parameters.items()}
         a = bin_s / tau_s

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.poisson_readout.eager import PARAMETERS
 from benchmarks.workload import Inputs, Prepared, Workload
 
@@ -20,29 +17,17 @@ class JaxJit:
     name = "JAX jit"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        return None if device == "cpu" or "gpu" in platforms else "jax sees no GPU"
+        return missing_jax(device)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
         from jax import numpy as jnp
 
-        cuda, bin_s = inputs["z"].device.type == "cuda", workload.options["bin_s"]
-        device = jax.local_devices(backend="gpu" if cuda else "cpu")[0]
+        bin_s = workload.options["bin_s"]
+        device = JaxDevice(inputs["z"].device)
 
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
-
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["z"].device)
-
-        parameters = tuple(put(inputs[name]) for name in PARAMETERS)
-        data = tuple(put(inputs[name]) for name in ("y", "valid", "constant"))
+        parameters = tuple(device.put(inputs[name]) for name in PARAMETERS)
+        data = tuple(device.put(inputs[name]) for name in ("y", "valid", "constant"))
         bins = float(inputs["valid"].sum())
 
         def nll(p: Any, d: Any) -> Any:
@@ -73,8 +58,8 @@ class JaxJit:
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
             if phase == "forward":
-                return {"nll": back(found)}
-            return {f"d{name}": back(one) for name, one in zip(PARAMETERS, found, strict=True)}
+                return {"nll": device.back(found)}
+            return {f"d{name}": device.back(one) for name, one in zip(PARAMETERS, found, strict=True)}
 
         def wait(handle: Any) -> None:
             jax.block_until_ready(handle)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.rollout_gated_sde.eager import names_of, parameters_of
 from benchmarks.workload import Inputs, Prepared, Workload
 
@@ -20,31 +17,18 @@ class JaxScan:
     name = "JAX lax.scan"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        return None if device == "cpu" or "gpu" in platforms else "jax sees no GPU"
+        return missing_jax(device)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
         from jax import lax
         from jax import numpy as jnp
 
-        cuda = inputs["z0"].device.type == "cuda"
-        device = jax.local_devices(backend="gpu" if cuda else "cpu")[0]
+        device = JaxDevice(inputs["z0"].device)
         a, M, names = workload.options["a"], workload.sizes["M"], parameters_of(workload)
 
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
-
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["z0"].device)
-
-        parameters = {name: put(inputs[name]) for name in names}
-        z0, noise, target = put(inputs["z0"]), put(inputs["noise"]), put(inputs["target"])
+        parameters = {name: device.put(inputs[name]) for name in names}
+        z0, noise, target = device.put(inputs["z0"]), device.put(inputs["noise"]), device.put(inputs["target"])
 
         def product(x: Any, W: Any) -> Any:
             return jnp.matmul(x, W, precision="highest")
@@ -89,7 +73,9 @@ class JaxScan:
 
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
-            return {"z": back(found)} if phase == "forward" else {f"d{name}": back(found[name]) for name in names}
+            if phase == "forward":
+                return {"z": device.back(found)}
+            return {f"d{name}": device.back(found[name]) for name in names}
 
         def wait(handle: Any) -> None:
             jax.block_until_ready(handle)

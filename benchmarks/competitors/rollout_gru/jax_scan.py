@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.rollout_gru.torch_gru import PARAMETERS
 from benchmarks.workload import Inputs, Prepared, Workload
 
@@ -20,35 +18,22 @@ class JaxScan:
     name = "JAX lax.scan"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        return None if device == "cpu" or "gpu" in platforms else "jax sees no GPU"
+        return missing_jax(device)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
         from jax import lax
         from jax import numpy as jnp
 
-        cuda = inputs["x"].device.type == "cuda"
-        device = jax.local_devices(backend="gpu" if cuda else "cpu")[0]
+        device = JaxDevice(inputs["x"].device)
         E, B, T, D, H = (workload.sizes[letter] for letter in "EBTDH")
 
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
-
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["x"].device)
-
-        parameters = tuple(put(inputs[name]) for name in PARAMETERS)
-        x, target = put(inputs["x"]), put(inputs["target"])
+        parameters = tuple(device.put(inputs[name]) for name in PARAMETERS)
+        x, target = device.put(inputs["x"]), device.put(inputs["target"])
         t, ends = np.arange(T), inputs["lengths"][0].cpu().numpy()[:, None]
         order = np.stack([np.broadcast_to(t, (B, T)), np.where(t < ends, ends - 1 - t, t)][:D], -1)[None, ..., None]
-        valid = jax.device_put((t < ends)[None, :, :, None, None], device)
-        order = jax.device_put(order, device)
+        valid = device.put((t < ends)[None, :, :, None, None])
+        order = device.put(order)
 
         def states(p: Any) -> Any:
             W_in, b_in, W, b = p
@@ -83,8 +68,8 @@ class JaxScan:
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
             if phase == "forward":
-                return {"z": back(found)}
-            return {f"d{name}": back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
+                return {"z": device.back(found)}
+            return {f"d{name}": device.back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
 
         def wait(handle: Any) -> None:
             jax.block_until_ready(handle)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.rollout_leaky_rnn.eager import PARAMETERS, observed
 from benchmarks.workload import Inputs, Prepared, Workload
 
@@ -20,35 +17,22 @@ class JaxScan:
     name = "JAX lax.scan"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
         if workload.options.get("products"):
             return "has its products timed apart"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        return None if device == "cpu" or "gpu" in platforms else "jax sees no GPU"
+        return missing_jax(device)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
         from jax import lax
         from jax import numpy as jnp
 
-        cuda = inputs["u0"].device.type == "cuda"
-        device = jax.local_devices(backend="gpu" if cuda else "cpu")[0]
+        device = JaxDevice(inputs["u0"].device)
         alpha, n = workload.options["alpha"], observed(workload)
 
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
-
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["u0"].device)
-
-        parameters = tuple(put(inputs[name]) for name in PARAMETERS)
-        u0, target = put(inputs["u0"]), put(inputs["target"])
-        signals = {name: put(inputs[name]) for name in ("drive", "v", "noise") if name in inputs}
-        Wv = put(inputs["Wv"][:, 0]) if "Wv" in inputs else None
+        parameters = tuple(device.put(inputs[name]) for name in PARAMETERS)
+        u0, target = device.put(inputs["u0"]), device.put(inputs["target"])
+        signals = {name: device.put(inputs[name]) for name in ("drive", "v", "noise") if name in inputs}
+        Wv = device.put(inputs["Wv"][:, 0]) if "Wv" in inputs else None
 
         def one_model(p: Any, u: Any, Wv: Any, signals: Any) -> Any:
             W, b = p
@@ -88,8 +72,8 @@ class JaxScan:
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
             if phase == "forward":
-                return {"z": back(found)}
-            return {f"d{name}": back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
+                return {"z": device.back(found)}
+            return {f"d{name}": device.back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
 
         def wait(handle: Any) -> None:
             jax.block_until_ready(handle)

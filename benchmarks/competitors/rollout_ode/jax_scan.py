@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.workload import Inputs, Prepared, Workload
 
 
@@ -19,15 +16,7 @@ class JaxScan:
     name = "JAX lax.scan"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        if device != "cpu" and "gpu" not in platforms:
-            return "jax sees no GPU"
-        return "one model at a time" if workload.sizes["E"] > 1 else None
+        return missing_jax(device) or ("one model at a time" if workload.sizes["E"] > 1 else None)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
@@ -36,13 +25,7 @@ class JaxScan:
 
         dt, steps = workload.options["dt"], workload.sizes["T"]
         three = workload.options["field"] == "lorenz63"
-        device = jax.local_devices(backend="gpu" if inputs["z0"].device.type == "cuda" else "cpu")[0]
-
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
-
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["z0"].device)
+        device = JaxDevice(inputs["z0"].device)
 
         def lorenz63(p: Any, z: Any) -> Any:
             x, y, w = z
@@ -71,13 +54,15 @@ class JaxScan:
         def joined(z: Any) -> Any:
             return jnp.stack(z, -1) if three else z[0]
 
-        parameters, z0 = put(inputs["parameters"])[0], put(inputs["z0"])[0]
+        parameters, z0 = device.put(inputs["parameters"])[0], device.put(inputs["z0"])[0]
         if "generate" in workload.phases:
             run = jax.jit(
                 lambda p, z: joined(lax.scan(lambda s, _: (step(p, s), None), split(z), None, length=steps)[0])
             )
             found = lambda: run(parameters, z0)  # noqa: E731
-            return Prepared({"generate": found}, lambda _: {"z_final": back(found())[None]}, jax.block_until_ready)
+            return Prepared(
+                {"generate": found}, lambda _: {"z_final": device.back(found())[None]}, jax.block_until_ready
+            )
 
         def states(p: Any, z: Any) -> Any:
             def one(s: Any, _: Any) -> Any:
@@ -86,7 +71,7 @@ class JaxScan:
 
             return jnp.moveaxis(joined(lax.scan(one, split(z), None, length=steps)[1]), 0, 1)  # [B, T, M]
 
-        target = put(inputs["target"])[0]
+        target = device.put(inputs["target"])[0]
 
         def loss(z: Any, p: Any) -> Any:
             return jnp.mean((states(p, z) - target) ** 2)
@@ -97,7 +82,7 @@ class JaxScan:
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
             if phase == "forward":
-                return {"z": back(found)[None]}
-            return {f"d{name}": back(one)[None] for name, one in zip(("z0", "parameters"), found, strict=True)}
+                return {"z": device.back(found)[None]}
+            return {f"d{name}": device.back(one)[None] for name, one in zip(("z0", "parameters"), found, strict=True)}
 
         return Prepared(calls, results, jax.block_until_ready)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.rollout_plrnn.eager import PARAMETERS
 from benchmarks.workload import Inputs, Prepared, Workload
 
@@ -20,34 +17,21 @@ class JaxScan:
     name = "JAX lax.scan"
 
     def missing(self, workload: Workload, device: str) -> str | None:
-        if importlib.util.find_spec("jax") is None:
-            return "jax is not installed"
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        import jax
-
-        platforms = {found.platform for found in jax.local_devices()}
-        return None if device == "cpu" or "gpu" in platforms else "jax sees no GPU"
+        return missing_jax(device)
 
     def prepare(self, workload: Workload, inputs: Inputs) -> Prepared:
         import jax
         from jax import lax
         from jax import numpy as jnp
 
-        cuda = inputs["z0"].device.type == "cuda"
-        device = jax.local_devices(backend="gpu" if cuda else "cpu")[0]
-
-        def put(value: Tensor) -> Any:
-            return jax.device_put(value.detach().cpu().numpy(), device)
+        device = JaxDevice(inputs["z0"].device)
 
         def cell(p: Any, z: Any) -> Any:
             A, W1, h1, W2, h2 = p
             hidden = jax.nn.relu(jnp.matmul(z, W2.T, precision="highest") + h2)
             return A * z + jnp.matmul(hidden, W1.T, precision="highest") + h1
 
-        def back(value: Any) -> Tensor:
-            return torch.from_numpy(np.array(value)).to(inputs["z0"].device)
-
-        parameters, z0 = tuple(put(inputs[name]) for name in PARAMETERS), put(inputs["z0"])
+        parameters, z0 = tuple(device.put(inputs[name]) for name in PARAMETERS), device.put(inputs["z0"])
 
         def wait(handle: Any) -> None:
             jax.block_until_ready(handle)
@@ -57,13 +41,13 @@ class JaxScan:
             free = jax.jit(jax.vmap(lambda p, z: lax.scan(lambda s, _: (cell(p, s), None), z, None, length=steps)[0]))
             return Prepared(
                 {"generate": lambda: free(parameters, z0)},
-                lambda _: {"z_final": back(free(parameters, z0))},
+                lambda _: {"z_final": device.back(free(parameters, z0))},
                 wait,
             )
 
         alpha = workload.options["forcing_alpha"]
         shared = inputs["z_hat"].shape[0] == 1
-        z_hat = put(inputs["z_hat"][0] if shared else inputs["z_hat"])
+        z_hat = device.put(inputs["z_hat"][0] if shared else inputs["z_hat"])
 
         def one_model(p: Any, z: Any, x: Any) -> Any:
             def step(state: Any, x_t: Any) -> Any:
@@ -97,7 +81,7 @@ class JaxScan:
         def results(phase: str) -> dict[str, Tensor]:
             found = calls[phase]()
             if phase == "forward":
-                return {"z": back(found)}
-            return {f"d{name}": back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
+                return {"z": device.back(found)}
+            return {f"d{name}": device.back(grad) for name, grad in zip(PARAMETERS, found, strict=True)}
 
         return Prepared(calls, results, wait)
