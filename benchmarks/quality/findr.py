@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.provenance import provenance
+from benchmarks.quality.settings import changed
 from neurorbit.engine.data.spike_trials import SpikeTrials
 from neurorbit.engine.models.findr import PRESETS, FindrConfig, GridConfig, evaluate_fits, fit, load, resume
 from neurorbit.engine.models.findr.fitted import FittedFindr
@@ -34,7 +35,7 @@ from neurorbit.engine.models.findr.recovery import recover, true_bits
 from neurorbit.engine.simulate.decision import decision
 from neurorbit.engine.simulate.flip_flop import flip_flop
 from neurorbit.engine.training.progress import LoggingReporter, Progress
-from neurorbit.engine.training.settings import from_dict, to_dict
+from neurorbit.engine.training.settings import to_dict
 
 TARGETS = {"flow_r2": 0.9, "share_of_true_bits": 0.95, "minutes": 10.0}
 SYSTEMS: dict[str, Callable[..., SpikeTrials]] = {
@@ -63,18 +64,7 @@ def sizes(options: argparse.Namespace) -> dict[str, int]:
 
 def asked(options: argparse.Namespace) -> FindrConfig:
     """The settings of the command line: a preset, then every NAME=VALUE."""
-    values = to_dict(PRESETS[options.preset] if options.preset else FindrConfig())
-    for text in options.set:
-        name, _, value = text.partition("=")
-        place = values
-        *sections, last = name.split(".")
-        for section in sections:
-            place = place[section]
-        try:
-            place[last] = json.loads(value)
-        except json.JSONDecodeError:
-            place[last] = value
-    config = from_dict(FindrConfig, values)
+    config = changed(PRESETS[options.preset] if options.preset else FindrConfig(), options.set)
     config = dataclasses.replace(config, device=options.device)
     return config if options.epochs is None else dataclasses.replace(config, epochs=options.epochs)
 
