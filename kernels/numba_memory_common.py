@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-LARGE = 1 << 22  # bytes: two pages of two mebibytes
+LARGE = 1 << 25  # bytes: beyond, an array is mapped afresh every time
 ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
