@@ -24,7 +24,7 @@ __all__ = ["FIELDS", "METHODS", "OdeRollout", "Parameter", "VectorField", "regis
 
 
 class OdeRollout(NamedTuple):
-    """States of a rollout: z [E, B, n_steps // keep_every, M]; z_final [E, B, M] after the last step."""
+    """States of a rollout: z [E, B, steps // keep_every, M]; z_final [E, B, M] after the last step."""
 
     z: Tensor
     z_final: Tensor
@@ -33,10 +33,10 @@ class OdeRollout(NamedTuple):
 def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
     z0, keep = arguments["z0"], options["keep_every"]
     E, B, M = z0.shape
-    return z0.new_empty(E, B, options["n_steps"] // keep if keep else 0, M), z0.new_empty(E, B, M)
+    return z0.new_empty(E, B, options["steps"] // keep if keep else 0, M), z0.new_empty(E, B, M)
 
 
-_OPTIONS = {"field": "str", "method": "str", "dt": "float", "n_steps": "int", "keep_every": "int"}
+_OPTIONS = {"field": "str", "method": "str", "dt": "float", "steps": "int", "keep_every": "int"}
 _OPERATOR = Operator(SPEC, _OPTIONS, _fake, whole_gradients=True)
 
 
@@ -68,7 +68,7 @@ def rollout_ode(
     *,
     field: str,
     dt: float,
-    n_steps: int,
+    steps: int,
     method: str = "rk4",
     keep_every: int = 1,
     drive: Tensor | None = None,
@@ -90,15 +90,15 @@ def rollout_ode(
             is not named keeps its usual value; or all of them packed in the field's order, [E, P]; or None.
         field: name of the vector field.
         dt: step in the field's units of time; negative runs back in time.
-        n_steps: steps to make.
+        steps: how many to make.
         method: "euler", "heun" or "rk4".
         keep_every: keep the state after every this many steps; 0 keeps only the last.
-        drive: inputs, [E or 1, B, n_steps, U], held over each step. gated_mlp takes any U; the others add them to
+        drive: inputs, [E or 1, B, steps, U], held over each step. gated_mlp takes any U; the others add them to
             dz/dt, so that U = M.
         backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
 
     Returns:
-        OdeRollout(z [E, B, n_steps // keep_every, M], without the initial state, z_final [E, B, M]).
+        OdeRollout(z [E, B, steps // keep_every, M], without the initial state, z_final [E, B, M]).
 
     Raises:
         ValueError: shapes, ranges, names. TypeError: types and dtypes.
@@ -121,11 +121,11 @@ def rollout_ode(
         raise TypeError(f"dt: expected a number, got {dt!r}")
     if not 0.0 < abs(dt) < math.inf:
         raise ValueError(f"dt: expected a finite step other than 0, got {dt}")
-    _whole("n_steps", n_steps, 1)
+    _whole("steps", steps, 1)
     _whole("keep_every", keep_every, 0)
     U = drive.shape[3] if isinstance(drive, Tensor) and drive.ndim == 4 and law.inputs == "own" else 0
     values: dict[str, Any] = {"z0": z0, "parameters": pack_parameters(law, parameters, z0, U), "drive": drive}
     check_tensors(SPEC, values)
-    _check_sizes(law, bind_sizes(SPEC, values, {"T": n_steps}))
-    options: dict[str, Any] = dict(field=field, method=method, dt=float(dt), n_steps=n_steps, keep_every=keep_every)
+    _check_sizes(law, bind_sizes(SPEC, values, {"T": steps}))
+    options: dict[str, Any] = dict(field=field, method=method, dt=float(dt), steps=steps, keep_every=keep_every)
     return OdeRollout(*_OPERATOR(values, backend, **options))

@@ -35,7 +35,7 @@ def register_field(field: VectorField, *, replace: bool = False) -> VectorField:
 
         register_field(VectorField("decay", 1, (Parameter("rate", 0.5),), torch_decay, numba=decay,
                                    numba_vjp=decay_vjp))
-        rollout_ode(z0, field="decay", dt=0.01, n_steps=100)
+        rollout_ode(z0, field="decay", dt=0.01, steps=100)
 
     Fields with any number of states (form="rows") work on pointers instead: see kernels/rollout_ode/README.md.
     A changed function gets kernels of its own: numba's cache on disk knows a field by the code of its functions.

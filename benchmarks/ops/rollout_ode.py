@@ -76,13 +76,13 @@ def inputs_of(workload: Workload, device: str, dtype: torch.dtype = torch.float3
 
 def call(values: dict[str, Tensor | None], options: Mapping[str, Any], backend: str | None) -> dict[str, Tensor]:
     """The public function on the arguments of SPEC."""
-    known = {name: options[name] for name in ("field", "method", "dt", "n_steps", "keep_every")}
+    known = {name: options[name] for name in ("field", "method", "dt", "steps", "keep_every")}
     return rollout_ode(**values, **known, backend=backend)._asdict()  # type: ignore[arg-type]
 
 
 def _rollout(workload: Workload, values: Mapping[str, Tensor], backend: str | None = None) -> tuple[Tensor, Tensor]:
     return rollout_ode(
-        values["z0"], values["parameters"], n_steps=workload.sizes["T"], backend=backend, **workload.options
+        values["z0"], values["parameters"], steps=workload.sizes["T"], backend=backend, **workload.options
     )
 
 

@@ -56,7 +56,7 @@ def integrate_field(
 
     def run(start: torch.Tensor, n: int, keep_every: int) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            return rollout_ode(start, numbers, field=field, dt=h, n_steps=n * substeps, keep_every=keep_every)
+            return rollout_ode(start, numbers, field=field, dt=h, steps=n * substeps, keep_every=keep_every)
 
     if transient:
         x = run(x, transient, 0)[1]

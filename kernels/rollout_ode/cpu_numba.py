@@ -182,7 +182,7 @@ def _prepared(a, *dialects):
     H = law.hidden(P, M, 0 if law.inputs == "added" else U)
     added = law.inputs == "added" and drive is not None
     field = typed(law.name, [law.function(name) for name in dialects], law.form, M, P, U, added)
-    T, every = a["n_steps"], a["keep_every"]
+    T, every = a["steps"], a["keep_every"]
     drive_step = 0 if drive is None or drive.shape[0] == 1 else B * T * U
     return field, (B, T, M, P, U, H, T // every if every else 0, every, drive_step, len(TABLEAUS[a["method"]][0]))
 
@@ -200,7 +200,7 @@ def _run(tasks, function, field, sizes, a, places, *tensors):
     run_tasks(function, tasks, field, p.ctypes.data, _LIKE[z0.dtype], numbered=True)
 
 
-def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1):
+def forward(z0, parameters, drive, *, field, method, dt, steps, keep_every=1):
     """((z, z_final), saved): every element of the outputs is written."""
     a = dict(locals())
     own, sizes = _prepared(a, "numba")

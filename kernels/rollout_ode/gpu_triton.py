@@ -58,15 +58,15 @@ def _prepared(a, config):
 
 
 @torch.no_grad()
-def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1, config=None):
+def forward(z0, parameters, drive, *, field, method, dt, steps, keep_every=1, config=None):
     """((z, z_final), saved): every element of the outputs is written."""
     law, constants, tableau, inputs, models = _prepared(locals(), config)
     E, B, M = z0.shape
-    kept = n_steps // keep_every if keep_every else 0
+    kept = steps // keep_every if keep_every else 0
     z, z_final = z0.new_empty(E, B, kept, M), z0.new_empty(E, B, M)
     kernel = forward_states if law.form == "states" else forward_rows
     kernel[(-(-B // constants["BLOCK_B"]), E)](
-        z, z_final, z0.contiguous(), parameters.contiguous(), inputs, tableau, B=B, T=n_steps, kept=kept,
+        z, z_final, z0.contiguous(), parameters.contiguous(), inputs, tableau, B=B, T=steps, kept=kept,
         keep_every=keep_every, drive_models=models, FIELD=law.function("triton"), KEEPS=kept > 0, **constants,
     )  # fmt: skip
     return (z, z_final), {"z": z}
@@ -75,7 +75,7 @@ def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1, 
 @torch.no_grad()
 def backward(saved, grads, config=None):
     """Gradients of the arguments named in saved["wanted"]."""
-    s, wanted, z0, T = saved, saved["wanted"], saved["z0"], saved["n_steps"]
+    s, wanted, z0, T = saved, saved["wanted"], saved["z0"], saved["steps"]
     law, constants, tableau, inputs, models = _prepared(saved, config)
     (E, B, M), P, U = z0.shape, constants["P"], constants["U"]
     segment = s["keep_every"] or T

@@ -21,15 +21,15 @@ def step(f: Callable[[Tensor], Tensor], z: Tensor, dt: float, method: str) -> Te
     return z + (dt / 6.0) * (k1 + 2.0 * (k2 + k3) + k4)
 
 
-def forward(z0, parameters, drive, *, field, method, dt, n_steps, keep_every=1):
-    """The rollout: (z [E, B, n_steps // keep_every, M], z_final [E, B, M]); inputs are held over a step."""
+def forward(z0, parameters, drive, *, field, method, dt, steps, keep_every=1):
+    """The rollout: (z [E, B, steps // keep_every, M], z_final [E, B, M]); inputs are held over a step."""
     law = field_named(field)
     E, B, M = z0.shape
     U = 0 if drive is None else drive.shape[3]
     named = law.unpack(parameters, M, 0 if law.inputs == "added" else U)
     p = {n: v.unsqueeze(-1) if v.ndim == 1 else v for n, v in named.items()}  # numbers: [E, 1] beside [E, B]
     kept, z = [], z0
-    for t in range(n_steps):
+    for t in range(steps):
         u = None if drive is None else drive[:, :, t]
 
         def f(y, u=u):

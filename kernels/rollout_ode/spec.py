@@ -77,7 +77,7 @@ def _case(name: str, field: str, present: str = "", **numbers: Any) -> Case:
     sizes.update({k: numbers.pop(k) for k in list(numbers) if k in sizes})
     if law.inputs == "added":
         sizes["U"] = sizes["M"]
-    options = {"field": field, "method": "rk4", "dt": 0.01, "n_steps": sizes["T"], "keep_every": 1, **numbers}
+    options = {"field": field, "method": "rk4", "dt": 0.01, "steps": sizes["T"], "keep_every": 1, **numbers}
     return Case(name, sizes, options, frozenset(present.split()))
 
 

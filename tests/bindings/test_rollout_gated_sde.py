@@ -122,7 +122,7 @@ def test_it_is_eulers_method_of_the_gated_field():
     }  # fmt: skip
     drive = torch.cat([u @ Vg.mT[:, None], u @ V1.mT[:, None]], 3)
     found = rollout_gated_sde(z0, weights, drive, a=a)
-    expected = rollout_ode(z0, parameters, field="gated_mlp", dt=a, n_steps=T, method="euler", drive=u)
+    expected = rollout_ode(z0, parameters, field="gated_mlp", dt=a, steps=T, method="euler", drive=u)
     torch.testing.assert_close(found.z, expected.z, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.z_final, expected.z_final, rtol=1e-12, atol=1e-12)
 

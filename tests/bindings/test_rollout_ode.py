@@ -20,7 +20,7 @@ from neurorbit.kernels.numba_math_common import exp
 from neurorbit.kernels.rollout_ode.spec import SPEC
 
 CASES = {case.name: case for case in SPEC.cases}
-OPTIONS = ("field", "method", "dt", "n_steps", "keep_every")
+OPTIONS = ("field", "method", "dt", "steps", "keep_every")
 
 
 def public(name, dtype=torch.float64, **changes):
@@ -84,7 +84,7 @@ def own_fields():
 def test_linear_dynamics_have_their_exact_solution():
     z0 = torch.randn(2, 5, 2, generator=generator(), dtype=torch.float64)
     rates, turns = torch.tensor([-0.3, 0.1]).double(), torch.tensor([2.0, 1.0]).double()
-    z = rollout_ode(z0, {"growth": rates, "turn": turns}, field="spiral", dt=0.01, n_steps=300, keep_every=100).z
+    z = rollout_ode(z0, {"growth": rates, "turn": turns}, field="spiral", dt=0.01, steps=300, keep_every=100).z
     for k in range(3):
         t = (k + 1) * 1.0
         factor = torch.exp(torch.complex(rates, turns) * t)[:, None]
@@ -100,7 +100,7 @@ def test_order_of_convergence(field, method):
     z0 = torch.tensor(start, dtype=torch.float64)[None, None]
 
     def at_end(steps, how):
-        return rollout_ode(z0, field=field, dt=end / steps, n_steps=steps, method=how, keep_every=0).z_final
+        return rollout_ode(z0, field=field, dt=end / steps, steps=steps, method=how, keep_every=0).z_final
 
     exact = at_end(4096, "rk4")
     steps = (32, 64, 128) if method == "rk4" else (256, 512, 1024)
@@ -112,8 +112,8 @@ def test_order_of_convergence(field, method):
 
 def test_backward_in_time_returns_to_the_start():
     z0 = torch.tensor([[[1.0, -2.0, 20.0]]], dtype=torch.float64)
-    there = rollout_ode(z0, field="lorenz63", dt=1e-3, n_steps=200).z_final
-    back = rollout_ode(there, field="lorenz63", dt=-1e-3, n_steps=200).z_final
+    there = rollout_ode(z0, field="lorenz63", dt=1e-3, steps=200).z_final
+    back = rollout_ode(there, field="lorenz63", dt=-1e-3, steps=200).z_final
     assert (there - z0).abs().max() > 1
     torch.testing.assert_close(back, z0, rtol=1e-8, atol=1e-8)
 
@@ -121,7 +121,7 @@ def test_backward_in_time_returns_to_the_start():
 def test_lorenz96_without_forcing_and_friction_keeps_its_energy():
     """The quadratic terms conserve sum z^2; friction takes it away at rate 2, forcing adds 2 F sum z."""
     z0 = torch.randn(1, 4, 8, generator=generator(1), dtype=torch.float64)
-    z = rollout_ode(z0, {"forcing": 0.0}, field="lorenz96", dt=0.01, n_steps=100).z
+    z = rollout_ode(z0, {"forcing": 0.0}, field="lorenz96", dt=0.01, steps=100).z
     energy = z.square().sum(-1)
     decay = torch.exp(-2 * 0.01 * torch.arange(1, 101, dtype=torch.float64))
     torch.testing.assert_close(energy, z0.square().sum(-1, keepdim=True) * decay, rtol=1e-6, atol=0)
@@ -130,7 +130,7 @@ def test_lorenz96_without_forcing_and_friction_keeps_its_energy():
 def test_bursting_neuron_bursts():
     """Groups of spikes with silence between them: intervals between spikes of two very different lengths."""
     z0 = torch.tensor([[[-60.0, 0.1, 0.05]]], dtype=torch.float64)
-    V = rollout_ode(z0, field="bursting", dt=0.05, n_steps=40_000, keep_every=2).z[0, 0, 5000:, 0]
+    V = rollout_ode(z0, field="bursting", dt=0.05, steps=40_000, keep_every=2).z[0, 0, 5000:, 0]
     spikes = ((V[1:] > -25) & (V[:-1] <= -25)).nonzero()[:, 0] * 0.1
     gaps = spikes.diff()
     assert len(spikes) > 20 and V.min() < -60 and V.max() < 0
@@ -142,14 +142,14 @@ def test_lorenz63_has_its_published_exponents():
     """Growth of tangents, by Jacobians along the orbit and QR: 0.906, 0, -14.57 per unit of time (Sprott 2003)."""
     B, T, dt, every = 64, 60_000, 0.005, 10
     z0 = torch.tensor([0.0, 0.0, 25.0]).double() + torch.randn(1, B, 3, generator=generator(2), dtype=torch.float64)
-    z = rollout_ode(z0, field="lorenz63", dt=dt, n_steps=4000, keep_every=0).z_final
+    z = rollout_ode(z0, field="lorenz63", dt=dt, steps=4000, keep_every=0).z_final
     Q = torch.linalg.qr(torch.randn(B, 3, 3, generator=generator(3), dtype=torch.float64))[0]
     sums = torch.zeros(B, 3, dtype=torch.float64)
     size = 1e-7
     for _ in range(T // every):
         moved = z[:, :, None] + size * torch.cat([Q.mT, -Q.mT], 1)[None]
         all_states = torch.cat([z[:, :, None], moved], 2).reshape(1, B * 7, 3)
-        end = rollout_ode(all_states, field="lorenz63", dt=dt, n_steps=every, keep_every=0).z_final.view(1, B, 7, 3)
+        end = rollout_ode(all_states, field="lorenz63", dt=dt, steps=every, keep_every=0).z_final.view(1, B, 7, 3)
         z, tangents = end[:, :, 0], (end[0, :, 1:4] - end[0, :, 4:]) / (2 * size)
         Q, R = torch.linalg.qr(tangents.mT)
         sums += R.diagonal(dim1=1, dim2=2).abs().log()
@@ -163,10 +163,10 @@ def test_lorenz63_has_its_published_exponents():
 def test_two_orbits_part_at_the_largest_exponent():
     """Mean growth of small distances over a few units of time, orbits all over the attractor."""
     z0 = torch.tensor([0.0, 0.0, 25.0]).double() + torch.randn(1, 2000, 3, generator=generator(4), dtype=torch.float64)
-    z = rollout_ode(z0, field="lorenz63", dt=0.01, n_steps=3000, keep_every=0).z_final
+    z = rollout_ode(z0, field="lorenz63", dt=0.01, steps=3000, keep_every=0).z_final
     step = torch.randn(z.shape, generator=generator(5), dtype=torch.float64)
     pair = torch.cat([z, z + 1e-9 * step / step.norm(dim=-1, keepdim=True)], 1)
-    orbits = rollout_ode(pair, field="lorenz63", dt=0.01, n_steps=1000, keep_every=200).z[0]
+    orbits = rollout_ode(pair, field="lorenz63", dt=0.01, steps=1000, keep_every=200).z[0]
     distance = (orbits[:2000] - orbits[2000:]).norm(dim=-1).log().mean(0)
     assert ((distance[-1] - distance[0]) / 8.0).item() == pytest.approx(0.906, abs=0.03)
 
@@ -179,7 +179,7 @@ def test_orbits_are_those_of_scipy(field):
     z0 = torch.randn(M, generator=generator(6), dtype=torch.float64) * 3
     law = FIELDS[field]
     p = {q.name: torch.tensor([[q.default]], dtype=torch.float64) for q in law.parameters}
-    found = rollout_ode(z0[None, None], field=field, dt=0.002, n_steps=500, keep_every=0).z_final[0, 0]
+    found = rollout_ode(z0[None, None], field=field, dt=0.002, steps=500, keep_every=0).z_final[0, 0]
 
     def f(t, x):
         return law.torch(torch.from_numpy(x)[None, None], p, None)[0, 0].numpy()
@@ -212,7 +212,7 @@ def test_gradients_are_the_same_whatever_is_kept():
     for every in (1, 7, 50, 0):
         leaf = z0.clone().requires_grad_()
         rho = torch.tensor([28.0], dtype=torch.float64, requires_grad=True)
-        out = rollout_ode(leaf, {"rho": rho}, field="lorenz63", dt=0.01, n_steps=50, keep_every=every)
+        out = rollout_ode(leaf, {"rho": rho}, field="lorenz63", dt=0.01, steps=50, keep_every=every)
         found.append(torch.autograd.grad(out.z_final.square().sum(), (leaf, rho)))
     for one in found[1:]:
         torch.testing.assert_close(one, found[0], rtol=1e-12, atol=1e-12)
@@ -222,8 +222,8 @@ def test_gradients_are_the_same_whatever_is_kept():
 def test_long_segments_are_cut_into_chunks(keep_every, monkeypatch):
     from neurorbit.kernels.rollout_ode import cpu_numba
 
-    values = public("odd-sizes", n_steps=41 if keep_every == 0 else 100, keep_every=keep_every)
-    values["drive"] = torch.randn(3, 37, values["n_steps"], 3, generator=generator(8), dtype=torch.float64)
+    values = public("odd-sizes", steps=41 if keep_every == 0 else 100, keep_every=keep_every)
+    values["drive"] = torch.randn(3, 37, values["steps"], 3, generator=generator(8), dtype=torch.float64)
     found = []
     for rows in (10**6, 1):
         monkeypatch.setattr(cpu_numba, "RECOMPUTED_ROWS", rows)
@@ -239,7 +239,7 @@ def test_a_field_of_ones_own_with_inputs():
 
     def function(backend):
         def call(z, rate, inputs):
-            return tuple(rollout_ode(z, {"rate": rate}, field="growth", dt=0.1, n_steps=6, drive=inputs,
+            return tuple(rollout_ode(z, {"rate": rate}, field="growth", dt=0.1, steps=6, drive=inputs,
                                      backend=backend))  # fmt: skip
 
         return call
@@ -257,7 +257,7 @@ def test_a_changed_field_gets_a_kernel_of_its_own():
 
     def run(field):
         register_field(field, replace=True)
-        return rollout_ode(z0, field=field.name, dt=0.5, n_steps=1, method="euler").z_final[0, 0].tolist()
+        return rollout_ode(z0, field=field.name, dt=0.5, steps=1, method="euler").z_final[0, 0].tolist()
 
     def stays(z, p, u):
         return z[0] - z[0], z[1] - z[1]
@@ -270,7 +270,7 @@ def test_a_changed_field_gets_a_kernel_of_its_own():
 
 def test_missing_dialects_are_named():
     z0 = torch.ones(1, 1, 2)
-    call = dict(field="torch-only", dt=0.1, n_steps=2)
+    call = dict(field="torch-only", dt=0.1, steps=2)
     assert torch.isfinite(rollout_ode(z0, **call, backend="reference").z).all()
     with pytest.raises(RuntimeError, match="field: 'torch-only' has no function 'numba', which this backend needs"):
         rollout_ode(z0, **call)
@@ -278,7 +278,7 @@ def test_missing_dialects_are_named():
 
 def test_parameters_in_all_their_forms():
     z0 = torch.randn(2, 3, 3, generator=generator(11))
-    call = dict(field="lorenz63", dt=0.01, n_steps=3)
+    call = dict(field="lorenz63", dt=0.01, steps=3)
     plain = rollout_ode(z0, **call).z
     packed = torch.tensor([[10.0, 28.0, 8 / 3], [10.0, 20.0, 8 / 3]])
     mixed = rollout_ode(z0, {"rho": torch.tensor([28.0, 20.0]), "sigma": 10}, **call).z
@@ -330,7 +330,7 @@ REFUSED = {
     "field: expected one of lorenz63, lorenz96": dict(field="pendulum"),
     "method: expected one of euler, heun, rk4, got 'dopri5'": dict(method="dopri5"),
     "dt: expected a finite step other than 0": dict(dt=0.0),
-    "n_steps: expected 1 or more": dict(n_steps=0),
+    "steps: expected 1 or more": dict(steps=0),
     "keep_every: expected 0 or more": dict(keep_every=-1),
     r"drive: expected \[E=2 or 1, B=3, T=7, U\], got .*: T differs": dict(drive=torch.zeros(1, 3, 6, 3).double()),
     r"drive: field 'lorenz63' adds the inputs to dz/dt: expected U = M = 3": dict(
@@ -358,7 +358,7 @@ def test_refuses(message):
         (dict(parameters=torch.zeros(2, 3)), "parameters: expected torch.float64 as z0, got torch.float32"),
         (dict(parameters={"rho": "28"}), "rho: expected a tensor or a number, got str"),
         (dict(dt="0.1"), "dt: expected a number"),
-        (dict(n_steps=2.0), "n_steps: expected a whole number"),
+        (dict(steps=2.0), "steps: expected a whole number"),
     ],
 )
 def test_refuses_types(change, message):
@@ -368,14 +368,14 @@ def test_refuses_types(change, message):
 
 def test_limits_and_weights_are_named():
     with pytest.raises(ValueError, match="field 'lorenz96': M=257 is above its limit of 256"):
-        rollout_ode(torch.zeros(1, 1, 257), field="lorenz96", dt=0.1, n_steps=1)
+        rollout_ode(torch.zeros(1, 1, 257), field="lorenz96", dt=0.1, steps=1)
     with pytest.raises(ValueError, match="z0: expected M of 4 or more states"):
-        rollout_ode(torch.zeros(1, 1, 3), field="lorenz96", dt=0.1, n_steps=1)
+        rollout_ode(torch.zeros(1, 1, 3), field="lorenz96", dt=0.1, steps=1)
     with pytest.raises(ValueError, match="Wg: is required by field 'gated_mlp'"):
-        rollout_ode(torch.zeros(1, 1, 3), field="gated_mlp", dt=0.1, n_steps=1)
+        rollout_ode(torch.zeros(1, 1, 3), field="gated_mlp", dt=0.1, steps=1)
     wrong = {"Wg": torch.zeros(1, 3, 2)}
     with pytest.raises(ValueError, match=r"Wg: expected M=3, got \[1, 3, 2\]"):
-        rollout_ode(torch.zeros(1, 1, 3), wrong, field="gated_mlp", dt=0.1, n_steps=1)
+        rollout_ode(torch.zeros(1, 1, 3), wrong, field="gated_mlp", dt=0.1, steps=1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 
 from neurorbit.kernels.spec import Case, KernelSpec
 
-OPTIONS = ("field", "method", "dt", "n_steps", "keep_every")
+OPTIONS = ("field", "method", "dt", "steps", "keep_every")
 STATE: dict[str, Any] = {}
 MEMBERS = ("E", "B")
 COMPARED = ("z0", "parameters", "drive")
@@ -34,7 +34,7 @@ def check_segments(
             part = arguments | {"z0": state}
             if part["drive"] is not None:
                 part["drive"] = part["drive"].narrow(2, first, last - first)
-            (z, state), _ = module.forward(**part, **(options | {"n_steps": last - first}), **launch)
+            (z, state), _ = module.forward(**part, **(options | {"steps": last - first}), **launch)
             parts.append(z)
     assert torch.equal(torch.cat(parts, 2), whole)
     assert torch.equal(state, end)

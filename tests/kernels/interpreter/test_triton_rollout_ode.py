@@ -84,7 +84,7 @@ def test_a_field_of_ones_own():
     u = torch.linspace(0, 1, 12, dtype=torch.float64).view(1, 3, 4, 1).requires_grad_()
     grads = []
     for backend in ("triton", "reference"):
-        out = rollout_ode(z0, field="decay", dt=0.1, n_steps=4, drive=u, backend=backend)
+        out = rollout_ode(z0, field="decay", dt=0.1, steps=4, drive=u, backend=backend)
         grads.append((out.z, *torch.autograd.grad(out.z.square().sum(), (z0, u))))
     del FIELDS["decay"]
     for found, expected in zip(*grads, strict=True):
