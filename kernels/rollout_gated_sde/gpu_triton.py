@@ -17,11 +17,10 @@ from neurorbit.kernels.rollout_gated_sde.triton_layers import (
     only_layer_back,
     output_layer,
     pre_activation,
-    sigmoid,
     state_before,
-    tanh_and_slope,
 )
 from neurorbit.kernels.triton_common import contract_columns, contract_rows, padded
+from neurorbit.kernels.triton_functions_common import sigmoid, tanh, tanh_and_slope
 
 # DOT: 16 sequences a program and matrix products; else one sequence a program, products and sums.
 # WEIGHTS: with one hidden layer, the most weights of it that stay on chip for the whole rollout.
@@ -100,7 +99,7 @@ def forward_kernel(
                 w1, b1, wo = only_layer(w, Wo, o_m, o_i, M, D)
                 q = pre_activation(z, w1, b1, drives + t * D + M, o_i, o_i < D - M, inside, HAS_DRIVE, DOT)
                 out += contract_rows(q * sigmoid(q), wo, DOT)
-        h, _ = tanh_and_slope(out)
+        h = tanh(out)
         mu = gate * (h - z)
         tl.store(mu_out + at, tl.where(active, mu, 0.0), mask=m_z)
         if not PATH:

@@ -1,4 +1,4 @@
-"""Parts of the Triton kernels: sigmoid, tanh, drawn noise, and the drift's layers, forth and back.
+"""Parts of the Triton kernels: the noise, and the drift's layers, forth and back.
 
 Rows x and s, [R] pointers, hold the activations and the slopes (then gradients) of the hidden layers of each sequence.
 """
@@ -7,41 +7,7 @@ import triton
 import triton.language as tl
 
 from neurorbit.kernels.triton_common import contract_columns, contract_rows
-
-
-@triton.jit
-def split_exp(y):
-    """(2^n, e^r - 1) with y = n ln 2 + r, by Taylor's series; y at most 80 from 0. NaN is nothing special."""
-    y = tl.where(y == y, tl.minimum(tl.maximum(y, -80.0), 80.0), 0.0)
-    n = tl.floor(y * 1.4426950408889634 + 0.5)
-    p = tl.zeros_like(y) + 1.0
-    if y.dtype == tl.float64:
-        r = (y - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10
-        for i in tl.static_range(13):
-            p = 1.0 + p * r * (1.0 / (15 - i))
-        scale = ((n.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-    else:
-        r = (y - n * 0.693359375) + n * 2.1219444005469058e-4
-        for i in tl.static_range(6):
-            p = 1.0 + p * r * (1.0 / (8 - i))
-        scale = ((n.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
-    return scale, r + 0.5 * r * r * p
-
-
-@triton.jit
-def sigmoid(x):
-    scale, p = split_exp(-x)
-    return tl.where(x == x, 1.0 / (1.0 + (scale * p + scale)), x)
-
-
-@triton.jit
-def tanh_and_slope(x):
-    """tanh(x) = -m / (2 + m) for x > 0, m = e^(-2 |x|) - 1, and 1 - tanh^2 = 4 (1 + m) / (2 + m)^2."""
-    scale, p = split_exp(-2.0 * tl.abs(x))
-    m = scale * p + (scale - 1.0)
-    value = m / (2.0 + m)
-    slope = 4.0 * (scale * p + scale) / ((2.0 + m) * (2.0 + m))
-    return tl.where(x == x, tl.where(x > 0, -value, value), x), slope
+from neurorbit.kernels.triton_functions_common import drawn, sigmoid
 
 
 @triton.jit
@@ -49,42 +15,6 @@ def matrix(W, o_i, o_j, I, J, row):
     """Tile W[o_i, o_j] of a matrix [I, J] whose rows are `row` numbers apart, zeros outside."""
     m = (o_i < I)[:, None] & (o_j < J)[None, :]
     return tl.load(W + o_i[:, None] * row + o_j[None, :], mask=m, other=0.0)
-
-
-@triton.jit
-def turned(v):
-    """(cos, sin) of 2 pi v for 0 <= v < 1: Taylor's series within an eighth of a turn of each quarter."""
-    n = tl.floor(v * 4.0 + 0.5)
-    x = (v - n * 0.25) * 6.283185307179586
-    z = x * x
-    c = tl.zeros_like(v) + 1.0
-    s = tl.zeros_like(v) + 1.0
-    if v.dtype == tl.float64:
-        for i in tl.static_range(9):
-            c = 1.0 - c * z * (1.0 / ((18 - 2 * i) * (17 - 2 * i)))
-            s = 1.0 - s * z * (1.0 / ((19 - 2 * i) * (18 - 2 * i)))
-    else:
-        for i in tl.static_range(5):
-            c = 1.0 - c * z * (1.0 / ((10 - 2 * i) * (9 - 2 * i)))
-            s = 1.0 - s * z * (1.0 / ((11 - 2 * i) * (10 - 2 * i)))
-    s = s * x
-    odd = (n == 1.0) | (n == 3.0)
-    first = tl.where(odd, s, c)
-    second = tl.where(odd, c, s)
-    return tl.where((n == 1.0) | (n == 2.0), -first, first), tl.where((n == 2.0) | (n == 3.0), -second, second)
-
-
-@triton.jit
-def drawn(seed, stream, step, o_m, like):
-    """Standard normal draws of the dimensions o_m < 32 for each stream, [R, M]; noise_common.py defines them."""
-    counter = (o_m % 16).to(tl.uint32)[None, :]
-    zero = (stream * 0).to(tl.uint32)[:, None] + counter * 0
-    low = (stream & 0xFFFFFFFF).to(tl.uint32)[:, None] + counter * 0
-    high = ((stream >> 32) & 0xFFFFFFFF).to(tl.uint32)[:, None] + counter * 0
-    p, q, _, _ = tl.philox(seed, counter + zero, zero + step.to(tl.uint32), low, high)
-    radius = tl.sqrt(-2.0 * tl.log(((p >> 9).to(like.dtype) + 0.5) * 0.5**23))
-    c, s = turned((q >> 9).to(like.dtype) * 0.5**23)
-    return radius * tl.where((o_m < 16)[None, :], c, s)
 
 
 @triton.jit

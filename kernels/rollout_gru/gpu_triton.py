@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from neurorbit.kernels.triton_common import contract_columns, contract_rows, padded
+from neurorbit.kernels.triton_functions_common import sigmoid, tanh
 
 # DOT: 16 sequences a program and matrix products (float32); else one sequence a program, products and sums.
 # UNITS: the most units whose weights stay on chip; larger networks are gone through in tiles every step.
@@ -15,18 +16,6 @@ CONFIGS = (
     {"DOT": True, "UNITS": 32, "num_warps": 4},
 )
 TILE = 32  # units of a tile
-
-
-@triton.jit
-def sigmoid(x):
-    return 1.0 / (1.0 + tl.exp(-x))
-
-
-@triton.jit
-def tanh(x):
-    e = tl.exp(-2.0 * tl.abs(x))
-    size = (1.0 - e) / (1.0 + e)
-    return tl.where(x < 0, -size, size)
 
 
 @triton.jit

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from neurorbit.kernels.triton_common import contract_columns, contract_rows, padded
+from neurorbit.kernels.triton_functions_common import drawn, expm1, softplus_parts, tanh
 
 # DOT: 16 sequences a program and matrix products; else one sequence a program, products and sums.
 # WEIGHTS: the most weights that stay on chip, with the state; larger networks are gone through in tiles every step.
@@ -18,46 +19,14 @@ TILE = {False: 64, True: 32}  # units of a tile, by DOT
 
 
 @triton.jit
-def split_exp(y):
-    """(2^n, exp(s) - 1) with y = n ln 2 + s, for y <= 0."""
-    y = tl.where(y > -80.0, y, -80.0)
-    n = tl.floor(y * 1.4426950408889634 + 0.5)
-    p = tl.zeros_like(y) + 1.0
-    if y.dtype == tl.float64:
-        s = (y - n * 0.6931471803691238) - n * 1.9082149292705877e-10
-        for i in tl.static_range(13):
-            p = 1.0 + p * s * (1.0 / (15 - i))
-        scale = ((n.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-    else:
-        s = (y - n * 0.693359375) + n * 2.1219444005469058e-4
-        for i in tl.static_range(6):
-            p = 1.0 + p * s * (1.0 / (8 - i))
-        scale = ((n.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
-    return scale, s + s * s * 0.5 * p
-
-
-@triton.jit
 def rate(q, PHI: tl.constexpr):
     """phi(q)."""
     if PHI == "relu":
         r = q
     elif PHI == "softplus":
-        scale, p = split_exp(-tl.abs(q))
-        e = scale * p + scale
-        f = e / (2.0 + e)
-        z = f * f
-        a = tl.zeros_like(q)
-        if q.dtype == tl.float64:
-            for i in tl.static_range(17):
-                a = a * z + 1.0 / (33 - 2 * i)
-        else:
-            for i in tl.static_range(8):
-                a = a * z + 1.0 / (15 - 2 * i)
-        r = tl.where(q > 0, q, 0.0) + 2.0 * f * a
+        r, _, _ = softplus_parts(q)
     else:
-        scale, p = split_exp(-2.0 * tl.abs(q))
-        m = scale * p + (scale - 1.0)
-        r = tl.where(q > 0, -m / (2.0 + m), m / (2.0 + m))
+        r = tanh(q)
     if PHI == "relu" or PHI == "relu_tanh":
         r = tl.where(r > 0, r, 0.0)
     return tl.where(q == q, r, q)
@@ -69,27 +38,11 @@ def slope(r, PHI: tl.constexpr):
     if PHI == "relu":
         return tl.where(r > 0, 1.0, 0.0).to(r.dtype)
     elif PHI == "softplus":
-        scale, p = split_exp(-r)
-        return -(scale * p + (scale - 1.0))
+        return -expm1(-r)
     elif PHI == "relu_tanh":
         return tl.where(r > 0, 1.0 - r * r, 0.0)
     else:
         return 1.0 - r * r
-
-
-@triton.jit
-def drawn(seed, stream, step, o_n, like):
-    """Standard normal draws of the units o_n for each stream, [R, N]; noise_common.py defines them."""
-    counter = (o_n // 64 * 16 + o_n % 16).to(tl.uint32)[None, :]
-    zero = (stream * 0).to(tl.uint32)[:, None] + counter * 0
-    low = (stream & 0xFFFFFFFF).to(tl.uint32)[:, None] + counter * 0
-    high = ((stream >> 32) & 0xFFFFFFFF).to(tl.uint32)[:, None] + counter * 0
-    w0, w1, w2, w3 = tl.philox(seed, counter + zero, zero + step.to(tl.uint32), low, high)
-    block = ((o_n // 16) % 4)[None, :]
-    p = (tl.where(block < 2, w0, w2) >> 9).to(like.dtype)
-    turn = (tl.where(block < 2, w1, w3) >> 9).to(like.dtype) * (6.283185307179586 * 0.5**23)
-    radius = tl.sqrt(-2.0 * tl.log((p + 0.5) * 0.5**23))
-    return radius * tl.where(block % 2 == 0, tl.cos(turn), tl.sin(turn))
 
 
 @triton.jit

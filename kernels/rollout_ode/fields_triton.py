@@ -9,23 +9,7 @@ import triton
 import triton.language as tl
 
 from neurorbit.kernels.triton_common import contract_columns, contract_rows, outer_sum
-
-
-@triton.jit
-def sigmoid(x):
-    return 1.0 / (1.0 + tl.exp(-x))
-
-
-@triton.jit
-def tanh(x):
-    """From e^-2|x|, which cannot overflow; near 0, where that cancels, eight terms of its series."""
-    e = tl.exp(-2.0 * tl.abs(x))
-    far = (1.0 - e) / (1.0 + e)
-    s = x * x
-    near = s * (21844.0 / 6081075 + s * (-929569.0 / 638512875))
-    near = 2.0 / 15 + s * (-17.0 / 315 + s * (62.0 / 2835 + s * (-1382.0 / 155925 + near)))
-    near = x * (1.0 + s * (-1.0 / 3 + s * near))
-    return tl.where(s < 0.0225, near, tl.where(x < 0, -far, far))
+from neurorbit.kernels.triton_functions_common import sigmoid, tanh
 
 
 @triton.jit

@@ -30,14 +30,14 @@ def evaluate(y, p, u, M, H, U, FIELD: tl.constexpr, ADDED: tl.constexpr, BLOCK_M
 @triton.jit
 def step(z, p, u, tableau, M, H, U, FIELD: tl.constexpr, S: tl.constexpr, ADDED: tl.constexpr, BLOCK_M: tl.constexpr,
          BLOCK_H: tl.constexpr, BLOCK_U: tl.constexpr):  # fmt: skip
-    """One step: (b_s dt) k_s summed over the stages."""
+    """One step: (b_s dt) k_s summed over the stages, then added to the state, which rounds it once."""
     k = tl.zeros_like(z)
-    total = z
+    total = tl.zeros_like(z)
     for s in range(S):
         y = z + tl.load(tableau + s) * k
         k = evaluate(y, p, u, M, H, U, FIELD, ADDED, BLOCK_M, BLOCK_H, BLOCK_U)
         total += tl.load(tableau + S + 1 + s) * k
-    return total
+    return z + total
 
 
 @triton.jit

@@ -66,13 +66,13 @@ def evaluate(y, p, u, FIELD: tl.constexpr, M: tl.constexpr, ADDED: tl.constexpr)
 
 @triton.jit
 def step(z, p, u, a, b, FIELD: tl.constexpr, M: tl.constexpr, S: tl.constexpr, ADDED: tl.constexpr):
-    """One step: (b_s dt) k_s summed over the stages."""
+    """One step: (b_s dt) k_s summed over the stages, then added to the state, which rounds it once."""
     k = evaluate(z, p, u, FIELD, M, ADDED)
-    total = scaled_sum(b[0], k, z, M)
+    total = scaled_sum(b[0], k, zeros(z[0], M), M)
     for s in tl.static_range(1, S):
         k = evaluate(scaled_sum(a[s], k, z, M), p, u, FIELD, M, ADDED)
         total = scaled_sum(b[s], k, total, M)
-    return total
+    return plus(z, total, M)
 
 
 @triton.jit
