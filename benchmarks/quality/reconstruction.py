@@ -106,7 +106,9 @@ def pe_20_data(fits: list[FittedPlrnn], test: TimeSeries) -> dict[str, list[floa
 def extended(measures: dict[str, Any], more: Mapping[str, list[float]]) -> dict[str, Any]:
     """The measures of evaluate_runs with further ones, a value per run each."""
     runs = [run | {name: values[at] for name, values in more.items()} for at, run in enumerate(measures["runs"])]
-    centre = {name: median_mad(torch.tensor(values, dtype=torch.float64)) for name, values in more.items()}
+    lost = torch.tensor([run["run"] in measures["diverged"] for run in measures["runs"]])
+    of_all = {name: torch.tensor(values, dtype=torch.float64) for name, values in more.items()}
+    centre = {name: median_mad(values.masked_fill(lost, torch.nan)) for name, values in of_all.items()}
     median = measures["median"] | {name: float(one.median) for name, one in centre.items()}
     mad = measures["mad"] | {name: float(one.mad) for name, one in centre.items()}
     return measures | {"runs": runs, "median": median, "mad": mad}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurorbit.engine.cli.ending import say_how_it_ended
+from neurorbit.engine.cli.ending import say_how_it_ended, say_which_diverged
 from neurorbit.engine.models.convseq.fitting import ConvseqFit
 from neurorbit.engine.models.convseq.responses import Recording
 from neurorbit.engine.training.progress import Reporter
@@ -19,5 +19,6 @@ def end(found: ConvseqFit, workdir: str, *, report: bool, recording: Recording |
         score = "" if made.score is None else f", F1 {made.score.f1:.2f} against the planted sequences"
         return f"{len(d)} detection{'s' * (len(d) != 1)} ({d.significance}){score}; {made.path}"
 
+    say_which_diverged(found.outcome.status, [found.fitted], "the choice of the best run")
     runs = len(found.fitted.members)
     return say_how_it_ended(found.outcome, runs, workdir, "neurorbit convseq resume", write_report if report else None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from neurorbit.engine.training.diverged import Trained, lost_sentence
 from neurorbit.engine.training.ensembles import Fit
 from neurorbit.engine.training.loop import Outcome
 
@@ -31,6 +32,12 @@ def say_how_it_ended(
     where = workdir if write_report is None else write_report()
     print(f"{n_runs} {'run' if n_runs == 1 else 'runs'} trained for {outcome.step} steps: {where}")
     return 0
+
+
+def say_which_diverged(status: str, fits: Sequence[Trained], left_out_of: str) -> None:
+    """A line that names the runs of a finished fit that diverged beside others; nothing when there are none."""
+    if status == "finished" and (sentence := lost_sentence(fits, left_out_of)):
+        print(sentence, file=sys.stderr)
 
 
 def say_how_shapes_ended(

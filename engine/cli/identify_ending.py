@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from neurorbit.engine.cli.ending import say_how_shapes_ended
+from neurorbit.engine.cli.ending import say_how_shapes_ended, say_which_diverged
 from neurorbit.engine.models.identification.fitted import FittedIdentification
 from neurorbit.engine.training.ensembles import Fit
 
@@ -17,8 +15,5 @@ def end(found: Fit[FittedIdentification], workdir: str, *, report: bool) -> int:
 
         return ", ".join(str(path) for path in write_run_reports(workdir))
 
-    lost = [m.label for f in found.fitted for m, gone in zip(f.members, f.diverged.tolist(), strict=True) if gone]
-    if lost and found.status == "finished":
-        n_runs = sum(len(f.members) for f in found.fitted)
-        print(f"{len(lost)} of {n_runs} runs diverged, left out of the medians: {'; '.join(lost)}", file=sys.stderr)
+    say_which_diverged(found.status, found.fitted, "the medians")
     return say_how_shapes_ended(found, workdir, "neurorbit identify resume", write_report if report else None)

@@ -32,10 +32,11 @@ def main(arguments: list[str], prog: str) -> int:
     """Parse, load, evaluate, print."""
     command = parse(EvaluateCommand, arguments, prog)
 
-    from neurorbit.engine.models.identification.fitted import check_any_survives, load
+    from neurorbit.engine.models.identification.fitted import load
     from neurorbit.engine.models.identification.fitting import trials_of
     from neurorbit.engine.models.identification.measures import evaluate_runs
     from neurorbit.engine.training.device import find_device
+    from neurorbit.engine.training.diverged import check_any_survives
 
     fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
     check_any_survives(fits, command.workdir)

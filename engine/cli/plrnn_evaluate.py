@@ -40,8 +40,10 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.models.plrnn.fitted import evaluate_runs, load
     from neurorbit.engine.models.plrnn.fitting import DataSource
     from neurorbit.engine.training.device import find_device
+    from neurorbit.engine.training.diverged import check_any_survives
 
     fits = load(command.workdir, state=command.state, device=str(find_device(command.device)))
+    check_any_survives(fits, command.workdir)
     series = DataSource(command.data, command.key, command.inputs_key, command.transpose).read()
     options = {} if command.dt is None else {"dt": command.dt}
     found = evaluate_runs(fits, series, **options)

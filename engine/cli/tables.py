@@ -35,11 +35,14 @@ def print_measures(found: Mapping[str, Any], truth: Mapping[str, Any] | None = N
             end_section=k + 1 == len(groups),
         )
     for run in found["runs"][:SHOWN]:
-        table.add_row(f"run {run['run']}{_settings(run)}", *(_text(run[n]) for n in names))
+        lost = " diverged" * (run["run"] in found["diverged"])
+        table.add_row(f"run {run['run']}{_settings(run)}{lost}", *(_text(run[n]) for n in names))
     console = Console()
     console.print(table)
     if len(found["runs"]) > SHOWN:
         console.print(f"the first {SHOWN} of {len(found['runs'])} runs; --json prints all")
+    if found["diverged"]:
+        console.print(f"left out of the medians, diverged in training: run {', '.join(map(str, found['diverged']))}")
     if "dropped_rows" in found:
         console.print(f"{found['dropped_rows']} rows with a missing value are left out of d_stsp and d_h")
     console.print("; ".join(f"{n}: {v}" for n, v in found["variants"].items()), style="dim", highlight=False)

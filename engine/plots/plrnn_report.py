@@ -98,18 +98,25 @@ def write_plrnn_report(
     dt: float = 1.0,
     time_unit: str | None = None,
     names: Sequence[str] | None = None,
+    diverged: Sequence[int] = (),
     title: str = "PLRNN reconstruction",
     intro: str = "",
 ) -> Path:
-    """Write folder/report.html and folder/figures/NAME.png; returns the path of the report."""
+    """Write folder/report.html and folder/figures/NAME.png; returns the path of the report.
+
+    diverged: runs that left the finite numbers in training; they are named and their measures left out. Otherwise as
+    `plrnn_figures`.
+    """
     folder = Path(folder)
+    true = true_orbit(x_true)
+    generated = generated_orbits(x_generated, true.shape[1])
+    if diverged:
+        measures = _without(measure_rows(measures, len(generated)), diverged)
     figures = plrnn_figures(
         x_true, x_generated, metrics, measures, truth=truth, targets=targets, fixed_points=fixed_points,
         x_forecast=x_forecast, dt=dt, time_unit=time_unit, names=names,
     )  # fmt: skip
     pictures = {name: png_bytes(figure) for name, figure in figures.items()}
-    true = true_orbit(x_true)
-    generated = generated_orbits(x_generated, true.shape[1])
     rows = measure_rows(measures, len(generated))
     d_stsp = measure_columns(rows).get("d_stsp")
     captions = _captions(true, typical_run(true, generated, d_stsp), d_stsp is not None, x_forecast is not None)
@@ -119,7 +126,7 @@ def write_plrnn_report(
         sections.append(
             Section(
                 "Measures",
-                _measures_text(stops),
+                _measures_text(stops, diverged),
                 table=measures_table(rows, truth=_with_largest(truth), targets=targets),
             )
         )
@@ -203,12 +210,22 @@ def _intro(true: Array, generated: Array) -> str:
     )
 
 
-def _measures_text(stops: Array) -> str:
-    lost = ", ".join(f"run {e} (step {stops[e]})" for e in np.flatnonzero(stops >= 0))
+def _measures_text(stops: Array, diverged: Sequence[int]) -> str:
+    lost = ", ".join(f"run {e} (step {stops[e]})" for e in np.flatnonzero(stops >= 0) if e not in diverged)
+    out = ", ".join(f"run {e}" for e in diverged)
     return (
         "Median and median absolute deviation (MAD) over the runs with a finite value; a dash marks a missing one."
+        + (f" Left out, as they diverged in training: {out}." if out else "")
         + (f" Diverged while generating: {lost}." if lost else "")
     )
+
+
+def _without(rows: Sequence[Mapping[str, Any]], diverged: Sequence[int]) -> list[Mapping[str, Any]]:
+    """The measures of each run, None in place of those of the runs that diverged."""
+    kept = ("run", "seed", "settings")
+    return [
+        {n: v if n in kept else None for n, v in row.items()} if e in diverged else row for e, row in enumerate(rows)
+    ]
 
 
 def _spectra(measures: Sequence[Mapping[str, Any]]) -> Array | None:

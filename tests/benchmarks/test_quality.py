@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.quality import lorenz63 as lorenz_quality
-from benchmarks.quality.reconstruction import judged, pe_20_data, run, standardised_points
+from benchmarks.quality.reconstruction import extended, judged, pe_20_data, run, standardised_points
 from benchmarks.quality.settings import changed
 from neurorbit.engine.models.plrnn import PRESETS
 from neurorbit.engine.simulate import Lorenz63, lorenz63
@@ -104,3 +104,10 @@ def test_an_unknown_setting_is_named(text):
 def test_a_setting_of_another_type_is_named():
     with pytest.raises(ValueError, match="config: steps: expected a int"):
         changed(PRESETS["ecg"], ["steps=many"])
+
+
+def test_further_measures_leave_out_the_runs_that_diverged():
+    measures = {"runs": [{"run": e} for e in range(4)], "diverged": [0], "median": {"d_h": 0.1}, "mad": {"d_h": 0.0}}
+    found = extended(measures, {"pe_20_data": [99.0, 1.0, 2.0, 4.0]})
+    assert found["median"] == {"d_h": 0.1, "pe_20_data": 2.0} and found["mad"] == {"d_h": 0.0, "pe_20_data": 1.0}
+    assert [one["pe_20_data"] for one in found["runs"]] == [99.0, 1.0, 2.0, 4.0]

@@ -15,6 +15,7 @@ from neurorbit.engine.models.convseq.filters import SequenceFilters
 from neurorbit.engine.models.convseq.members import Member, members
 from neurorbit.engine.models.convseq.responses import Recording, responder
 from neurorbit.engine.training.device import find_device
+from neurorbit.engine.training.diverged import best_surviving
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors
 
@@ -23,13 +24,15 @@ from neurorbit.engine.training.saved import load_parameters, saved_settings, sav
 class FittedConvseq:
     """The filters of every run as they were when training ended.
 
-    `loss` [E] is each run's minus variance of the responses at its best, by which the best run is chosen.
+    `loss` [E] is each run's minus variance of the responses at its best, by which the best run is chosen; `diverged`
+    [E]: runs that left the finite numbers in training, of which the last good filters are kept.
     """
 
     config: ConvseqConfig
     members: tuple[Member, ...]
     filters: SequenceFilters
     loss: Tensor
+    diverged: Tensor
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -38,8 +41,8 @@ class FittedConvseq:
 
     @property
     def best_run(self) -> int:
-        """The run with the lowest loss."""
-        return int(self.loss.nan_to_num(nan=torch.inf).argmin())
+        """The run with the lowest loss, of those that did not diverge; ValueError when none is left."""
+        return best_surviving(self, self.loss)
 
     @torch.no_grad()
     def w(self) -> Tensor:
@@ -90,4 +93,4 @@ def build(
     found = tuple(members(config) if of is None else of)
     filters = SequenceFilters(config, n_neurons, [m.seed for m in found])
     load_parameters(filters, tensors)
-    return FittedConvseq(config, found, filters.requires_grad_(False), tensors["best_value"])
+    return FittedConvseq(config, found, filters.requires_grad_(False), tensors["best_value"], ~tensors["alive"].cpu())

@@ -153,7 +153,7 @@ def train(
         trainer.restore()
     outcome = trainer.run()
     tensors = {f"parameters/{n}": v.cpu().clone() for n, v in trainer.stack.named(trainer.stack.values).items()}
-    tensors["best_value"] = trainer.record.best_value.cpu()
+    tensors |= {name: getattr(trainer.record, name).cpu() for name in ("best_value", "alive")}
     return ConvseqFit(outcome, build(config, n_neurons, tensors, found))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ from neurorbit.engine.models.identification.config import IdentificationConfig
 from neurorbit.engine.models.identification.members import GRID
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling, start_rates
+from neurorbit.engine.training.diverged import best_surviving, surviving
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.grid import Member
 from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors, shape_folders
@@ -38,13 +37,12 @@ class FittedIdentification:
     @property
     def best_run(self) -> int:
         """The run with the lowest error in training, of those that did not diverge."""
-        return min(self.surviving or [0], key=lambda e: self.loss.nan_to_num(nan=math.inf)[e])
+        return best_surviving(self, self.loss)
 
     @property
     def surviving(self) -> list[int]:
         """The runs that did not diverge."""
-        found: list[int] = (~self.diverged).nonzero().flatten().tolist()
-        return found
+        return surviving(self)
 
     @property
     def n_observed(self) -> int:
@@ -106,15 +104,6 @@ def load(
 ) -> list[FittedIdentification]:
     """The fitted ensembles of a run folder, one per shape: each run's best state, or its last."""
     return [_load_one(folder, state, device) for folder in shape_folders(RunFolder(workdir))]
-
-
-def check_any_survives(fits: Sequence[FittedIdentification], name: str = "") -> None:
-    """ValueError when every run diverged; name: of what was fitted, for the message."""
-    if not any(fitted.surviving for fitted in fits):
-        raise ValueError(
-            f"{name and f'{name}: '}every run diverged in training, so there is nothing to measure: fit again with a "
-            "lower training.learning_rate or with training.gradient_clip"
-        )
 
 
 def read_config(folder: RunFolder) -> tuple[IdentificationConfig, dict[str, Any]]:

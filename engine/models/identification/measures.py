@@ -33,7 +33,8 @@ from neurorbit.engine.analysis import (
 )
 from neurorbit.engine.analysis.ring_kernel import pearson
 from neurorbit.engine.data.rate_trials import RateTrials
-from neurorbit.engine.models.identification.fitted import FittedIdentification, check_any_survives, check_same_units
+from neurorbit.engine.models.identification.fitted import FittedIdentification, check_same_units
+from neurorbit.engine.training.diverged import check_any_survives, lost_runs
 
 RING = ("kernel_correlation", "kernel_correlation_modes", "circulant_share", "heading_error_rad",
         "network_error_rad", "bump_drift_rad")  # fmt: skip
@@ -151,7 +152,7 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
     check_any_survives(fits)
     varied = [n for n in _SHAPE if len({_shape(fitted)[n] for fitted in fits}) > 1]
     runs: list[dict[str, Any]] = []
-    diverged: list[int] = []
+    diverged = lost_runs(fits)
     for fitted in fits:
         check_same_units(fitted, trials)
         found = _on_sheet(fitted, trials, steps) if _positions(trials) else _on_ring(fitted, trials, steps)
@@ -160,8 +161,6 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
             settings = {n: member.settings[n] for n in member.varied} | {n: _shape(fitted)[n] for n in varied}
             if settings:
                 run["settings"] = settings
-            if fitted.diverged[e]:
-                diverged.append(len(runs))
             runs.append(run | {"loss": _plain(float(fitted.loss[e]))} | {n: _plain(v[e]) for n, v in found.items()})
     names = [n for n in runs[0] if n not in ("run", "seed", "settings")]
     groups: dict[str, list[dict[str, Any]]] = {}

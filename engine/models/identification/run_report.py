@@ -13,7 +13,7 @@ import torch
 
 from neurorbit.engine.analysis import LeakyNetwork, SlowPoints, decode_heading, slow_points
 from neurorbit.engine.data.rate_trials import RateTrials
-from neurorbit.engine.models.identification.fitted import FittedIdentification, check_any_survives, load
+from neurorbit.engine.models.identification.fitted import FittedIdentification, load
 from neurorbit.engine.models.identification.fitting import trials_of
 from neurorbit.engine.models.identification.measures import (
     SILENT_STEPS,
@@ -22,6 +22,7 @@ from neurorbit.engine.models.identification.measures import (
     evaluate_runs,
     first_trials,
 )
+from neurorbit.engine.training.diverged import check_any_survives
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.settings import to_dict
 

@@ -16,6 +16,7 @@ from neurorbit.engine.data import Standardiser, TimeSeries
 from neurorbit.engine.models.plrnn.config import PlrnnConfig
 from neurorbit.engine.models.plrnn.members import GRID
 from neurorbit.engine.models.plrnn.model import Plrnn
+from neurorbit.engine.training.diverged import best_surviving, check_any_survives, lost_runs, surviving
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.grid import Member
 from neurorbit.engine.training.saved import load_parameters, saved_settings, saved_tensors, shape_folders
@@ -26,7 +27,8 @@ class FittedPlrnn:
     """The models of one shape, with what turns data into their units and back.
 
     `start` is a row of the training data in the models' units; `best_value` [E] is each state's value of the first
-    measure (or of the loss), by which the best run is chosen.
+    measure (or of the loss), by which the best run is chosen; `diverged` [E]: runs that left the finite numbers in
+    training, of which the last good state is kept.
     """
 
     config: PlrnnConfig
@@ -35,11 +37,12 @@ class FittedPlrnn:
     standardiser: Standardiser
     start: Tensor
     best_value: Tensor
+    diverged: Tensor
 
     @property
     def best_run(self) -> int:
-        """The run with the lowest value in training."""
-        return int(self.best_value.nan_to_num(nan=math.inf).argmin())
+        """The run with the lowest value in training, of those that did not diverge; ValueError when none is left."""
+        return best_surviving(self, self.best_value)
 
     def generate(self, steps: int, *, x0: Any = None, u: Any = None) -> Tensor:
         """Free orbit of every model in the units of the data, [E, steps, N], from the observation x0 [N].
@@ -94,10 +97,13 @@ def check_same_variables(fitted: FittedPlrnn, series: TimeSeries) -> None:
 def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: Any) -> dict[str, Any]:
     """Measures of every run with their median and median absolute deviation, as plain values that json can write.
 
-    {"runs": [{"run", "seed", "d_stsp", "d_h", "pe_20", "lyapunov_max", "lyapunov", ...}], "median", "mad", "variants"};
-    None stands for a value that is not finite. Runs of a grid carry their "settings", and "by_settings" holds median
-    and MAD for each of them. "dropped_rows" counts rows with a NaN, which d_stsp and d_h leave out, if there are any.
+    {"runs": [{"run", "seed", "d_stsp", "d_h", "pe_20", "lyapunov_max", "lyapunov", ...}], "diverged", "median", "mad",
+    "variants"}; None stands for a value that is not finite. "diverged" names runs that left the finite numbers in
+    training: the medians are without them. Runs of a grid carry their "settings", and "by_settings" holds median and
+    MAD for each of them. "dropped_rows" counts rows with a NaN, which d_stsp and d_h leave out, if there are any.
     """
+    check_any_survives(fits)
+    diverged = lost_runs(fits)
     runs: list[dict[str, Any]] = []
     names: list[str] = []
     result: dict[str, Any] = {}
@@ -120,14 +126,16 @@ def evaluate_runs(fits: Sequence[FittedPlrnn], series: TimeSeries, **options: An
         same = next((g for g in groups if g[0].get("settings") == run.get("settings")), None)
         groups.append([run]) if same is None else same.append(run)
     if len(groups) > 1:
-        result["by_settings"] = [{"settings": g[0]["settings"], "runs": len(g), **_centre(g, names)} for g in groups]
-    return {"runs": runs, **_centre(runs, names), **result}
+        result["by_settings"] = [
+            {"settings": g[0]["settings"], "runs": len(g), **_centre(g, diverged, names)} for g in groups
+        ]
+    return {"runs": runs, "diverged": diverged, **_centre(runs, diverged, names), **result}
 
 
-def _centre(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Median and median absolute deviation of the runs' finite values."""
+def _centre(runs: Sequence[dict[str, Any]], diverged: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """Median and median absolute deviation of the finite values of the runs that did not diverge."""
     nan = math.nan
-    found = {n: median_mad([nan if r[n] is None else r[n] for r in runs]) for n in names}
+    found = {n: median_mad([nan if r[n] is None or r["run"] in diverged else r[n] for r in runs]) for n in names}
     return {
         "median": {n: _plain(float(m.median)) for n, m in found.items()},
         "mad": {n: _plain(float(m.mad)) for n, m in found.items()},
@@ -175,8 +183,9 @@ def generate_runs(
         return torch.cat([f.generate(steps, x0=x0, u=u) for f in fits])
     places = [(f, e) for f in fits for e in range(len(f.members))]
     if run is None:
-        fitted = min(fits, key=lambda f: float(f.best_value.nan_to_num(nan=math.inf).min()))
-        place = (fitted, fitted.best_run)
+        check_any_survives(fits)
+        bests = [(f, f.best_run) for f in fits if surviving(f)]
+        place = min(bests, key=lambda one: float(one[0].best_value[one[1]].nan_to_num(nan=math.inf)))
     elif 0 <= run < len(places):
         place = places[run]
     else:
@@ -211,8 +220,9 @@ def build(
     model = Plrnn(config.model, n_observed, n_inputs=n_inputs, seeds=[m.seed for m in found], backend=config.backend)
     load_parameters(model, tensors)
     standardiser = Standardiser.from_tensors({n: tensors[f"constants/standardiser/{n}"] for n in ("mean", "sd")})
-    start, best_value = tensors["constants/start"], tensors["best_value"]
-    return FittedPlrnn(config, found, model.to(device).requires_grad_(False), standardiser, start, best_value)
+    model = model.to(device).requires_grad_(False)
+    start, best_value, lost = tensors["constants/start"], tensors["best_value"], ~tensors["alive"].cpu()
+    return FittedPlrnn(config, found, model, standardiser, start, best_value, lost)
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from neurorbit.engine.analysis import fixed_points, generate_orbit
 from neurorbit.engine.data import TimeSeries
 from neurorbit.engine.models.plrnn.fitted import FittedPlrnn, evaluate_runs, load, read_config
 from neurorbit.engine.models.plrnn.fitting import DataSource
+from neurorbit.engine.training.diverged import check_any_survives, lost_runs, surviving
 from neurorbit.engine.training.folder import RunFolder
 
 FORECAST_STEPS = 1000
@@ -31,7 +32,8 @@ def write_run_reports(
     title: str = "PLRNN reconstruction",
     intro: str = "",
 ) -> list[Path]:
-    """Write figures/ and report.html of a fit, one per shape; returns the reports.
+    """Write figures/ and report.html of a fit, one per shape of which a run is left; returns the reports. Runs that
+    diverged in training are named and take no part.
 
     Args:
         workdir: run folder.
@@ -50,6 +52,7 @@ def write_run_reports(
             raise ValueError("series: the fit was given arrays, not a file: give the data for the report")
         series = DataSource.of(origin).read()
     fits = load(workdir)
+    check_any_survives(fits, str(root.path))
     folders = [root.path] if len(fits) == 1 else [root.path / f"shape_{k}" for k in range(len(fits))]
     return [
         _write(
@@ -63,6 +66,7 @@ def write_run_reports(
             intro or _intro(fitted, record, measured_on),
         )
         for folder, fitted in zip(folders, fits, strict=True)
+        if surviving(fitted)
     ]
 
 
@@ -88,6 +92,8 @@ def _write(
     if whole and u is None:
         run = fitted.generate(min(FORECAST_STEPS, len(x_true)) - 1, x0=x_true[0])
         forecast = torch.cat([x_true[:1].expand(len(run), 1, -1), run], 1)
+        forecast[fitted.diverged] = torch.nan
+    generated[fitted.diverged] = torch.nan
     found = measures or evaluate_runs([fitted], shown)
     return write_plrnn_report(
         folder,
@@ -95,6 +101,7 @@ def _write(
         fitted.standardiser.undo(generated.float()),
         read_metrics(folder),
         found["runs"],
+        diverged=lost_runs([fitted]),
         truth=truth,
         fixed_points=_fixed_points(fitted) if with_fixed_points else None,
         x_forecast=forecast,
@@ -132,12 +139,12 @@ def _last_rows(series: TimeSeries) -> TimeSeries:
 
 
 def _fixed_points(fitted: FittedPlrnn) -> list[Any]:
-    """The fixed points of every run, as observations in the units of the data."""
+    """The fixed points of every run that is left, as observations in the units of the data."""
     from neurorbit.engine.plots import FixedPointSet
 
     found = []
     arguments = fitted.model.cell_arguments()
-    for e in range(fitted.model.n_models):
+    for e in surviving(fitted):
         one = {n: v[e : e + 1] if isinstance(v, torch.Tensor) else v for n, v in arguments.items()}
         cycles = fixed_points(one)
         z = cycles.points[:, 0].float().expand(fitted.model.n_models, -1, -1)

@@ -11,6 +11,7 @@ def test_a_grid_shows_a_row_per_setting_and_gaps_are_counted(capsys: pytest.Capt
 
     found = {
         "runs": [run(0, 0.1, 0.25), run(1, 0.3, None)],  # type: ignore[arg-type]
+        "diverged": [1],
         "median": {"d_h": 0.25},
         "mad": {"d_h": 0.125},
         "by_settings": [
@@ -29,6 +30,7 @@ def test_a_grid_shows_a_row_per_setting_and_gaps_are_counted(capsys: pytest.Capt
         ["1 run alpha 0.1", "0.25 ± 0.5"],
         ["1 run alpha 0.3", "- ± -"],
         ["run 0 alpha 0.1", "0.25"],
-        ["run 1 alpha 0.3", "-"],
+        ["run 1 alpha 0.3 diverged", "-"],
     ]
+    assert "left out of the medians, diverged in training: run 1" in text
     assert "7 rows with a missing value are left out of d_stsp and d_h" in text

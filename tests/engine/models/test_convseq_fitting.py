@@ -215,7 +215,9 @@ def test_one_models_divergence_is_its_own(planted: Planted) -> None:
         alone = fit(with_(config, grid=GridConfig(), loss=LossConfig(total_variation=factor)), planted.events).fitted
         assert torch.equal(alone.w()[0], found.fitted.w()[run])
     assert torch.equal(found.fitted.w()[1], found.fitted.initial_w()[1])  # its last good state
-    assert found.fitted.best_run != 1
+    assert found.fitted.diverged.tolist() == [False, True, False]
+    promising = dataclasses.replace(found.fitted, loss=torch.tensor([-1.0, -9.0, -2.0]))
+    assert promising.best_run == 2
 
 
 def test_absurd_learning_rates_stay_finite_or_stop(planted: Planted) -> None:

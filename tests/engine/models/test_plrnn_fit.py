@@ -242,7 +242,7 @@ def test_measures_are_logged_and_the_best_state_kept(tmp_path: Path) -> None:
     differs = not torch.equal(best.model.A[0], final.model.A[0])
     assert differs == bool(np.nanargmin(measured) != 2)
     report = json.loads(json.dumps(evaluate_runs([best], SERIES), allow_nan=False))
-    assert set(report) == {"runs", "median", "mad", "variants"}
+    assert set(report) == {"runs", "diverged", "median", "mad", "variants"}
     assert set(report["median"]) == set(report["mad"]) == {"d_stsp", "d_h", "pe_20", "lyapunov_max"}
     pes = [run["pe_20"] for run in report["runs"]]
     assert report["median"]["pe_20"] == pytest.approx(np.median(pes))
@@ -382,3 +382,24 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     assert torch.equal(fitted.model.W1, load(tmp_path / "run")[0].model.W1)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_runs_that_diverged_are_named_and_left_out_of_the_medians() -> None:
+    [fitted] = fit(config(runs=3), SERIES).fitted
+    kept = dataclasses.replace(fitted, best_value=torch.tensor([0.1, 0.3, 0.2]))
+    assert kept.diverged.tolist() == [False] * 3 and kept.best_run == 0
+    lost = dataclasses.replace(kept, diverged=torch.tensor([True, False, False]))
+    found = evaluate_runs([lost], SERIES, measures=("d_h", "pe"))
+    assert found["diverged"] == [0] and lost.best_run == 2
+    assert len(found["runs"]) == 3 and found["runs"][0]["d_h"] is not None
+    for name in ("d_h", "pe_20"):
+        second, third = (found["runs"][e][name] for e in (1, 2))
+        assert found["median"][name] == pytest.approx((second + third) / 2)
+        assert found["mad"][name] == pytest.approx(abs(second - third) / 2)
+    assert torch.equal(generate_runs([lost], 4), generate_runs([lost], 4, run=2))
+    other = dataclasses.replace(kept, best_value=torch.tensor([0.05, 0.4, 0.4]))
+    gone = dataclasses.replace(other, diverged=torch.ones(3, dtype=torch.bool))
+    assert torch.equal(generate_runs([gone, lost], 4), generate_runs([gone, lost], 4, run=5))
+    for ask in (lambda: evaluate_runs([gone], SERIES), lambda: generate_runs([gone], 4), lambda: gone.best_run):
+        with pytest.raises(ValueError, match="every run diverged in training, so there is nothing to measure"):
+            ask()

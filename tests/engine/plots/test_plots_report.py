@@ -215,3 +215,18 @@ def test_what_names_a_run_is_no_measure():
     assert head == ["", "D_H, spectral distance"]
     assert [row[0] for row in rows[2:]] == ["run 0 alpha 0 hidden_dim 8", "run 1 alpha 0.5 hidden_dim 8"]
     assert list(measure_columns(runs)) == ["d_h"]
+
+
+@pytest.mark.parametrize("as_columns", (False, True))
+def test_runs_that_diverged_in_training_are_named_and_count_nowhere(tmp_path, as_columns):
+    x, runs = ensemble()
+    runs = np.array(runs)
+    runs[1] = np.nan
+    values = (0.1, 9.0, 0.3, 0.5)
+    rows = [{"run": e, "d_stsp": value, "lyapunov": [value]} for e, value in enumerate(values)]
+    measures = {"d_stsp": np.array(values)} if as_columns else rows
+    report = self_contained(write_plrnn_report(tmp_path, x, runs, None, measures, diverged=[1]))
+    text = (tmp_path / "report.html").read_text()
+    assert "Left out, as they diverged in training: run 1." in text and "Diverged while generating" not in text
+    assert report.tags.count("img") >= 5
+    assert ">0.3<" in text and ">9<" not in text
