@@ -12,9 +12,9 @@ from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
 from neurorbit.kernels.poisson_readout.spec import COUNTS, EXP_LIMIT, LINKS, SPEC
 
-__all__ = ["EXP_LIMIT", "LINKS", "PoissonReadout", "poisson_readout"]
+__all__ = ["EXP_LIMIT", "FLOOR_HZ", "LINKS", "PoissonReadout", "poisson_readout"]
 
-_DEFAULT_FLOOR_HZ = 1e-5
+FLOOR_HZ = 1e-5  # the lowest rate, unless another is given
 _LEAST_FLOOR_HZ = 1e-30
 
 
@@ -59,7 +59,7 @@ def _floor(link: str, floor_hz: float | None) -> float:
             raise ValueError("floor_hz: has no effect with link 'exp', whose rates are positive: leave it out")
         return 0.0
     if floor_hz is None:
-        return _DEFAULT_FLOOR_HZ
+        return FLOOR_HZ
     if not (_LEAST_FLOOR_HZ <= floor_hz < math.inf):
         raise ValueError(f"floor_hz: expected a finite number >= {_LEAST_FLOOR_HZ}, got {floor_hz}")
     return float(floor_hz)

@@ -13,7 +13,16 @@ from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tenso
 from neurorbit.kernels.rollout_plrnn.reference import step as plrnn_step
 from neurorbit.kernels.rollout_plrnn.spec import CELLS, DENDRITIC_CELLS, HIDDEN_CELLS, SPEC
 
-__all__ = ["CELLS", "PlrnnRollout", "generate_plrnn", "jacobian_plrnn", "plrnn_step", "rollout_plrnn"]
+__all__ = [
+    "CELLS",
+    "DENDRITIC_CELLS",
+    "HIDDEN_CELLS",
+    "PlrnnRollout",
+    "generate_plrnn",
+    "jacobian_plrnn",
+    "plrnn_step",
+    "rollout_plrnn",
+]
 
 
 class PlrnnRollout(NamedTuple):

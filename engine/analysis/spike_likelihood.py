@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
 from neurorbit.engine.data.spike_trials import SpikeTrials
 
 _AT_ONCE = 2**22  # counts that are looked at together
-_FLOOR_HZ = 1e-5
 
 
 def bits_per_spike(nll: Any, null_nll: Any, n_spikes: Any) -> Tensor:
@@ -36,7 +36,7 @@ def null_nll(trials: SpikeTrials, rates_hz: Tensor | None = None) -> Tensor:
         rates_hz: [N], at least 1e-5 each; when None each neuron's own mean over these very trials.
     """
     spikes, seconds = trials.n_spikes.double(), float(trials.lengths.sum()) * trials.bin_s
-    rates = spikes / seconds if rates_hz is None else rates_hz.double().clamp(min=_FLOOR_HZ)
+    rates = spikes / seconds if rates_hz is None else rates_hz.double().clamp(min=FLOOR_HZ)
     return rates * seconds - torch.xlogy(spikes, rates * trials.bin_s) + log_factorials(trials)
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-FLOOR_HZ = 1e-5  # of the softplus link
-LINKS = ("softplus", "exp", "identity")
+from neurorbit.bindings.poisson_readout import FLOOR_HZ, LINKS
 
 
 @dataclass(frozen=True, eq=False)

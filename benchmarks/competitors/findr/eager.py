@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
+
 Parameters = dict[str, Tensor]
 
 
@@ -56,6 +58,6 @@ class EagerFindr(nn.Module):
         theta = self.drift("flow", torch.stack(before, 1), prior)
         kl = (self.a / 2 * ((theta - torch.stack(mus, 1)) / sigma).square()).sum(-1)
         inside = torch.stack(path, 1) @ self.own["readout_0_C"].T + by_trial[:, None] + by_bin
-        expected = self.bin_s * (F.softplus(inside) + 1e-5)
+        expected = self.bin_s * (F.softplus(inside) + FLOOR_HZ)
         cost = (expected - y * expected.log() + torch.lgamma(y + 1.0)).sum(-1)
         return torch.stack(((cost * valid).sum(), (kl * valid).sum())) / valid.sum()

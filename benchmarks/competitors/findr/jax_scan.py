@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.competitors.jax_device import JaxDevice
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
 
 Parameters = dict[str, Tensor]
 
@@ -74,7 +75,7 @@ class JaxFindr:
             path, mu, before = (jnp.swapaxes(v, 0, 1) for v in lax.scan(move, z0, (drive, jnp.swapaxes(eps, 0, 1)))[1])
             kl = (a / 2 * ((drift(p, "flow", before, prior) - mu) / sigma) ** 2).sum(-1)
             link = dot(path, p["readout.0.C"].T) + by_trial[:, None] + by_bin
-            expected = bin_s * (jax.nn.softplus(link) + 1e-5)
+            expected = bin_s * (jax.nn.softplus(link) + FLOOR_HZ)
             cost = (expected - y * jnp.log(expected) + jax.lax.lgamma(y + 1.0)).sum(-1)
             valid = inside.T.astype(jnp.float32)
             return jnp.stack(((cost * valid).sum(), (kl * valid).sum())) / valid.sum()

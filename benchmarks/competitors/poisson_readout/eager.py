@@ -11,6 +11,7 @@ from torch.nn.functional import poisson_nll_loss, softplus
 
 from benchmarks.torch_phases import wait_for
 from benchmarks.workload import Inputs, Prepared, Workload
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
 
 PARAMETERS = ("z", "C", "bias")
 
@@ -47,7 +48,7 @@ def likelihood_phases(nll: Callable[[], Tensor], leaves: dict[str, Tensor], bins
 
 def dense_nll(leaves: dict[str, Tensor], y: Tensor, valid: Tensor, constant: Tensor, bin_s: float) -> Tensor:
     """[E, B]; counts in floating point, masked after the fact; log y! comes ready as a number per trial."""
-    rates = softplus(leaves["z"] @ leaves["C"].mT[:, None] + leaves["bias"][:, None, None]) + 1e-5
+    rates = softplus(leaves["z"] @ leaves["C"].mT[:, None] + leaves["bias"][:, None, None]) + FLOOR_HZ
     cost = poisson_nll_loss(bin_s * rates, y.expand_as(rates), log_input=False, eps=0.0, reduction="none")
     return (cost * valid[..., None]).sum((2, 3)) + constant
 

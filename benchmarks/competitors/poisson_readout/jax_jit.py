@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks.competitors.jax_device import JaxDevice, missing_jax
 from benchmarks.competitors.poisson_readout.eager import PARAMETERS
 from benchmarks.workload import Inputs, Prepared, Workload
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
 
 
 class JaxJit:
@@ -33,7 +34,7 @@ class JaxJit:
         def nll(p: Any, d: Any) -> Any:
             (z, C, bias), (y, valid, constant) = p, d
             a = jnp.einsum("ebtm,enm->ebtn", z, C, precision="highest") + bias[:, None, None]
-            expected = bin_s * (jax.nn.softplus(a) + 1e-5)
+            expected = bin_s * (jax.nn.softplus(a) + FLOOR_HZ)
             cost = expected - y.astype(expected.dtype) * jnp.log(expected)
             return jnp.sum(cost * valid[..., None], (2, 3)) + constant
 

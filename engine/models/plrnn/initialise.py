@@ -8,11 +8,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.rollout_plrnn import DENDRITIC_CELLS, HIDDEN_CELLS
 from neurorbit.engine.models.plrnn.config import ModelConfig
 
-OFF_DIAGONAL_CELLS = ("plrnn", "plrnn-mc", "dendritic", "dendritic-clipped")
-HIDDEN_CELLS = ("shallow", "shallow-clipped")
-DENDRITIC_CELLS = ("dendritic", "dendritic-clipped")
+OFF_DIAGONAL_CELLS = ("plrnn", "plrnn-mc", *DENDRITIC_CELLS)
 
 
 def initial_parameters(

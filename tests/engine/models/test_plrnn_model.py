@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurorbit.bindings.rollout_plrnn import CELLS
+from neurorbit.bindings.rollout_plrnn import CELLS, DENDRITIC_CELLS, HIDDEN_CELLS
 from neurorbit.engine.models.plrnn import PRESETS, ModelConfig, Plrnn, RegularisationConfig
 from neurorbit.engine.models.plrnn.config import Cell
-from neurorbit.engine.models.plrnn.initialise import DENDRITIC_CELLS, HIDDEN_CELLS, OFF_DIAGONAL_CELLS
+from neurorbit.engine.models.plrnn.initialise import OFF_DIAGONAL_CELLS
 from neurorbit.engine.models.plrnn.model import mean_squared_error
 from neurorbit.engine.models.plrnn.regularise import Regulariser
 
