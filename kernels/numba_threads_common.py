@@ -6,6 +6,8 @@ with those of torch, which go on spinning for milliseconds after every operator;
 
 import ctypes
 import os
+import threading
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -13,10 +15,46 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-_TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+_INTEGER = ir.IntType(64)
 Share = tuple[int, ...]
+
+
+@intrinsic
+def _number_from(typingctx, address):
+    """What the C function `int f(void)` at the address returns."""
+
+    def codegen(context, builder, sig, args):
+        function = ir.FunctionType(ir.IntType(32), []).as_pointer()
+        return builder.sext(builder.call(builder.inttoptr(args[0], function), []), _INTEGER)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _give(typingctx, address, number):
+    """Calls the C function `void f(int64_t)` at the address."""
+
+    def codegen(context, builder, sig, args):
+        function = ir.FunctionType(ir.VoidType(), [_INTEGER]).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), [args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+def _enter(data):
+    """Every thread of a team begins here; one without a share returns at once, without a turn at Python's lock."""
+    job = numba.carray(data, (4,), np.int64)
+    if _number_from(job[0]) < job[1]:
+        _give(job[2], job[3])
 
 
 class _Team:
@@ -26,13 +64,18 @@ class _Team:
         quick = ctypes.PyDLL(libtorch)  # keeps Python's lock: these two only read a number
         self._thread, self._size = quick.omp_get_thread_num, quick.omp_get_num_threads
         self._parallel = ctypes.CDLL(libtorch).GOMP_parallel
-        self._parallel.argtypes = [_TEAM_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        self._parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         self._parallel.restype = None
+        self._shares = _TEAM_FUNCTION(self._do_shares)
+        self._entry = numba.cfunc(types.void(types.voidptr), cache=True)(_enter)
+        self._addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num, self._shares)]
         self._jobs: dict[int, tuple[Callable[..., Any], list[Share], tuple[Any, ...], list[BaseException]]] = {}
-        self._numbers, self._entered = count(1), _TEAM_FUNCTION(self._enter)
+        self._numbers, self._known = count(1), threading.local()
 
-    def _enter(self, number: int) -> None:
-        """What each thread of the team does: its shares of the job."""
+    def _do_shares(self, number: int) -> None:
+        """The shares of one thread."""
+        if not hasattr(self._known, "state"):  # held for good: Python would make one anew at every call, 30 us each
+            self._known.state = ctypes.pythonapi.PyGILState_Ensure()
         function, shares, args, errors = self._jobs[number]
         try:
             for i in range(self._thread(), len(shares), self._size()):
@@ -43,9 +86,11 @@ class _Team:
     def run(self, function: Callable[..., Any], shares: list[Share], args: tuple[Any, ...]) -> None:
         """All shares, on a team of torch's size: a team that changes its size ends and starts threads."""
         number, errors = next(self._numbers), []  # type: ignore[var-annotated]
+        thread_number, do_shares = self._addresses
+        job = array("q", [thread_number, len(shares), do_shares, number])
         self._jobs[number] = function, shares, args, errors
         try:
-            self._parallel(self._entered, number, torch.get_num_threads(), 0)
+            self._parallel(self._entry.address, job.buffer_info()[0], torch.get_num_threads(), 0)
         finally:
             del self._jobs[number]
         if errors:

@@ -52,6 +52,29 @@ def test_as_many_threads_as_torch(two_threads, kind):
     assert shares_done(7) == {(0, 7): threading.get_native_id()}
 
 
+def test_fewer_tasks_than_threads(two_threads, kind):
+    torch.set_num_threads(4)
+    for _ in range(20):
+        found = shares_done(3, numbered=True)
+        assert set(found) == {(0, 1, 0), (1, 2, 1), (2, 3, 2)}
+    assert len(set(found.values())) == 3 or kind == "plain"
+
+
+def test_several_python_threads_at_once(two_threads, kind):
+    sums = torch.zeros(4, 1000)
+
+    def many(row):
+        for _ in range(50):
+            threads.run_tasks(lambda first, last: sums[row, first:last].add_(1), 1000)
+
+    callers = [threading.Thread(target=many, args=(row,)) for row in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert sums.eq(50).all()
+
+
 @pytest.mark.parametrize("share", [0, 1])
 def test_an_error_in_a_thread_reaches_the_caller(two_threads, kind, share):
     def fail(first, last, number):
