@@ -68,7 +68,7 @@ def _by_time(recordings: Tensor | None, times: Tensor, neurons: Tensor, T: int, 
 def _by_row(rows: Tensor, times: Tensor, counts: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
     """Times and counts in the order of rows; those of one row stay in the order of time."""
     if rows.device.type == "cpu" and available_backends()["numba"] is True:
-        one_pass = importlib.import_module("neurorbit.kernels.event_projection.order_numba").by_row
+        one_pass = importlib.import_module("neurorbit.kernels.event_projection.numba_order").by_row
         found: tuple[Tensor, Tensor] = one_pass(rows, times, counts, starts)
         return found
     order = torch.sort(rows, stable=True).indices

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.event_projection.lanes_numba import backwards, where_inside
+from neurorbit.kernels.event_projection.numba_lanes import backwards, where_inside
 from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, fma, load, pointer, splat, splat_at, store
 from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_threads_common import run_tasks

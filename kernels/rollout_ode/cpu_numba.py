@@ -21,7 +21,7 @@ from neurorbit.kernels.numba_rows_common import (
 )
 from neurorbit.kernels.numba_threads_common import run_tasks, workers_for
 from neurorbit.kernels.rollout_ode.fields import field_named
-from neurorbit.kernels.rollout_ode.numba_field import typed
+from neurorbit.kernels.rollout_ode.numba_field_type import typed
 from neurorbit.kernels.rollout_ode.numba_steps import advance, advance_two, retreat, row
 
 GROUPS = 16  # at most this many partial parameter gradients per model

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 Function = Callable[..., Any]
-_NUMBA = "neurorbit.kernels.rollout_ode.fields_numba"
-_TRITON = "neurorbit.kernels.rollout_ode.fields_triton"
+_NUMBA = "neurorbit.kernels.rollout_ode.numba_fields"
+_TRITON = "neurorbit.kernels.rollout_ode.triton_fields"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numba
 from neurorbit.kernels.numba_common import JIT, LANES, fma
 from neurorbit.kernels.numba_math_common import INLINE, constant
 from neurorbit.kernels.numba_rows_common import at, load_row, spread_at, store_row
-from neurorbit.kernels.rollout_ode.numba_field import (
+from neurorbit.kernels.rollout_ode.numba_field_type import (
     add_tuples,
     adds_inputs,
     derivative,

@@ -142,6 +142,19 @@ def backends_in_their_files(root: Path) -> Violations:
     return found
 
 
+def backends_first_in_names(root: Path) -> Violations:
+    """In kernels/, numba_x.py and triton_x.py beside cpu_numba.py and gpu_triton.py; what ops share ends in _common."""
+    found = []
+    for path, _ in python_files(root, "kernels"):
+        *folders, name = path.removesuffix(".py").split("/")
+        if name.endswith(("_numba", "_triton")) and name not in ("cpu_numba", "gpu_triton"):
+            front, _, backend = name.rpartition("_")
+            found.append(f"{path}: expected {backend}_{front}.py")
+        if len(folders) == 1 and name not in ("__init__", "spec") and not name.endswith("_common"):
+            found.append(f"{path}: expected a name that ends in _common")
+    return found
+
+
 def absolute_imports(root: Path) -> Violations:
     """`from neurorbit.engine.data import ...`: no dots, no layer under its bare name."""
     found = []
@@ -253,6 +266,7 @@ RULES: tuple[Callable[[Path], Violations], ...] = (
     ops_stand_alone,
     twins_know_no_reference,
     backends_in_their_files,
+    backends_first_in_names,
     absolute_imports,
     no_prints,
     short_files,
