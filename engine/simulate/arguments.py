@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number, `least` or more."""
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number, `least` or more, `most` or less."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name}: expected {least} or more, got {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name}: expected at most {most}, got {value}")
     return int(value)
 
 
@@ -22,7 +24,8 @@ def number(name: str, value: Any, least: float, most: float, what: str) -> float
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected {what}, got {value!r}")
     if not (math.isfinite(value) and least <= value <= most):
-        raise ValueError(f"{name}: expected {what}, got {value}")
+        above = f", at most {most:g}" if value > most and what.endswith("or more") else ""
+        raise ValueError(f"{name}: expected {what}{above}, got {value}")
     return float(value)
 
 

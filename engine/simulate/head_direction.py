@@ -7,7 +7,7 @@ import numpy as np
 from neurorbit.engine.data.network_truth import COMPASS, MINUS, PLUS, NetworkTruth
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.simulate.arguments import number, whole
-from neurorbit.engine.simulate.noisy_rollout import turned_compass
+from neurorbit.engine.simulate.noisy_rollout import MOST_UNITS, turned_compass
 from neurorbit.engine.simulate.random_walks import TURN
 
 # Weights per 100 units of the sending population. The bump then peaks at 0.97 in the compass, at 0.79 in the shifters.
@@ -48,7 +48,7 @@ def head_direction(
     the shifters that are driven down fall silent.
 
     Args:
-        n_compass, n_shifter: units of the compass and of each population of shifters, 8 or more.
+        n_compass, n_shifter: units of the compass and of each population of shifters, 8 or more; 4096 in all.
         n_trials, steps: B and T of the result. noise: length of the noise vector of each step, over all units.
         offset_rad: above 0, below pi / 2. gain: input of a shifter per rad/s.
         sigma, mu: rad/s, and memory per step; sigma 0 is silence.
@@ -59,6 +59,11 @@ def head_direction(
     """
     whole("n_compass", n_compass, 8)
     whole("n_shifter", n_shifter, 8)
+    if n_compass + 2 * n_shifter > MOST_UNITS:
+        raise ValueError(
+            f"n_compass: expected at most {MOST_UNITS} units with two populations of shifters, got {n_compass} and "
+            f"{n_shifter} each"
+        )
     B, T, silence = whole("n_trials", n_trials, 1), whole("steps", steps, 1), whole("silent_steps", silent_steps, 0)
     number("offset_rad", offset_rad, 1e-6, np.pi / 2, "an angle in rad above 0, at most pi / 2")
     number("gain", gain, -1e6, 1e6, "a number")

@@ -10,6 +10,7 @@ from neurorbit.bindings.rollout_leaky_rnn import rollout_leaky_rnn
 from neurorbit.engine.simulate.arguments import number
 from neurorbit.engine.simulate.random_walks import headings_of, turning
 
+MOST_UNITS = 4096  # of rollout_leaky_rnn
 _AT_ONCE = 2**24  # numbers of noise that are held at a time
 
 

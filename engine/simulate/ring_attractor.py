@@ -7,7 +7,7 @@ import numpy as np
 from neurorbit.engine.data.network_truth import NetworkTruth
 from neurorbit.engine.data.rate_trials import RateTrials
 from neurorbit.engine.simulate.arguments import number, whole
-from neurorbit.engine.simulate.noisy_rollout import turned_compass
+from neurorbit.engine.simulate.noisy_rollout import MOST_UNITS, turned_compass
 from neurorbit.engine.simulate.random_walks import TURN
 
 
@@ -39,7 +39,7 @@ def ring_attractor(
     are recorded. The true heading begins where the bump stands after the silence.
 
     Args:
-        n: neurons, 8 or more. c, k and h0 are those of a ring of 100; another one has them times 100 / n, so that the
+        n: neurons, 8 to 4096. c, k and h0 are those of a ring of 100; another one has them times 100 / n, so that the
             bump has the same width in rad and the same height.
         n_trials, steps: B and T of the result.
         noise: length of the noise vector of each step.
@@ -48,7 +48,7 @@ def ring_attractor(
     Returns:
         RateTrials: activity [B, T, n], inputs v [B, T, 1] in rad/s, headings [B, T] in 0 .. 2 pi, truth with W and Wv.
     """
-    whole("n", n, 8)
+    whole("n", n, 8, MOST_UNITS)
     B, T, silence = whole("n_trials", n_trials, 1), whole("steps", steps, 1), whole("silent_steps", silent_steps, 0)
     for name, value in (("c", c), ("k", k), ("h0", h0), ("a", a)):
         number(name, value, -1e6, 1e6, "a number")

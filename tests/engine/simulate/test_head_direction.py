@@ -96,6 +96,10 @@ def test_the_compass_alone_is_observed_unless_said() -> None:
     ("settings", "message"),
     [
         ({"n_compass": 7}, "n_compass: expected 8 or more, got 7"),
+        (
+            {"n_compass": 2100, "n_shifter": 999},
+            "n_compass: expected at most 4096 units with two populations of shifters, got 2100 and 999 each",
+        ),
         ({"n_shifter": 0}, "n_shifter: expected 8 or more, got 0"),
         ({"offset_rad": 2.0}, "offset_rad: expected an angle in rad above 0, at most pi / 2, got 2.0"),
         ({"gain": float("inf")}, "gain: expected a number, got inf"),

@@ -68,6 +68,7 @@ def test_refused() -> None:
         (lambda: as_spikes(as_spikes(trials(), 40.0), 40.0), "trials: expected rates, these are spikes already"),
         (lambda: as_spikes(trials(dt_s=None), 40.0), "trials: have no dt_s, the width of a step in seconds"),
         (lambda: as_spikes(trials(R - 0.5), 40.0), "trials: expected rates of 0 or more, got -0.49"),
+        (lambda: as_spikes(trials(), 2e6), "rate_hz: expected a rate of 0 or more, at most 1e+06, got 2000000.0"),
         (lambda: as_spikes(trials(), -1.0), "rate_hz: expected a rate of 0 or more, got -1.0"),
         (lambda: as_spikes(trials(), 0.0), "rate_hz: 0 Hz gave no spike; raise it"),
         (lambda: as_spikes(trials(), 40.0, seed=-1), "seed: expected 0 or more, got -1"),

@@ -89,6 +89,7 @@ def test_the_seed_fixes_everything_and_the_truth_tells_all() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"n": 100_000}, "n: expected at most 4096, got 100000"),
         ({"n": 7}, "n: expected 8 or more, got 7"),
         ({"n_trials": 0}, "n_trials: expected 1 or more, got 0"),
         ({"steps": 0}, "steps: expected 1 or more, got 0"),
