@@ -116,6 +116,9 @@ def infer_input_units(
         raise ValueError(f"lags: expected 1 to T - 2 = {T - 2}, got {lags}")
     if not 1 <= n_factors < N:
         raise ValueError(f"n_factors: expected 1 to N - 1 = {N - 1}, got {n_factors}")
+    for name, value in (("level", level), ("least_share", least_share)):
+        if not 0.0 <= value < 1.0:
+            raise ValueError(f"{name}: expected a share from 0 to below 1, got {value}")
     sides = []
     for first in (0, 1):
         which = np.arange(first, trials.n_trials, 2)

@@ -220,9 +220,11 @@ def test_where_the_units_that_carry_the_input_were_not_observed_none_is_found() 
     [
         ({"lags": 0}, r"lags: expected 1 to T - 2 = 398, got 0"),
         ({"n_factors": 80}, r"n_factors: expected 1 to N - 1 = 79, got 80"),
+        ({"least_share": 2.0}, r"least_share: expected a share from 0 to below 1, got 2.0"),
+        ({"level": math.nan}, r"level: expected a share from 0 to below 1, got nan"),
     ],
 )
-def test_inference_that_cannot_be(options: dict[str, int], message: str) -> None:
+def test_inference_that_cannot_be(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         infer_input_units(ALL, **options)  # type: ignore[arg-type]
 
