@@ -64,7 +64,7 @@ def test_a_fit_leaves_a_whole_run_folder(fitted: Path) -> None:
 def test_evaluate_prints_the_json_of_every_run(fitted: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plrnn", "evaluate", "--workdir", str(fitted), "--data", str(data / "test.npy"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["runs", "median", "mad", "variants"] and len(found["runs"]) == 2
+    assert list(found) == ["runs", "diverged", "median", "mad", "variants"] and len(found["runs"]) == 2
     assert {"d_stsp", "d_h", "pe_20", "lyapunov_max"} <= set(found["runs"][0])
     assert "gtf2023" in found["variants"]["d_stsp"]
     assert main(["plrnn", "evaluate", "--workdir", str(fitted), "--data", str(data / "test.npy")]) == 0
