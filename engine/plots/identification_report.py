@@ -119,7 +119,8 @@ _MEASURES = (
     "Kernel correlation: Pearson's, of the mean weight by difference of preferred headings with the truth; in the "
     "leading modes: of what the weights do to the activity that the data hold. Circulant share: of the variance of the "
     "sorted weights. Heading error: median over a free run driven by the inputs alone, against the true heading or the "
-    "one that the recorded activity shows. Bump drift: net turn without input. Shifter offsets: median phase of the "
+    "one that the recorded activity shows. Bump drift: net turn without input. Activity correlation: of the free run "
+    "with the recording, at the same steps. Shifter offsets: median phase of the "
     "output of the hidden units ahead of their own heading, for those that fire while turning either way; agreement: "
     "the share of these whose offset has the sign of the velocity they fire for; share: of all hidden units."
 )

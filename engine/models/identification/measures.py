@@ -37,7 +37,7 @@ from neurorbit.engine.models.identification.fitted import FittedIdentification, 
 from neurorbit.engine.training.diverged import check_any_survives, lost_runs
 
 RING = ("kernel_correlation", "kernel_correlation_modes", "circulant_share", "heading_error_rad",
-        "network_error_rad", "bump_drift_rad")  # fmt: skip
+        "network_error_rad", "bump_drift_rad", "activity_correlation")  # fmt: skip
 SHIFTERS = ("shifter_agreement", "shifter_share", "observed_shifter_share")
 SHEET = ("kernel_correlation", "kernel_correlation_modes", "grid_score", "grid_share", "activity_correlation")
 PAIRS = ("shifter_offsets_rad",)
@@ -46,6 +46,7 @@ _MODES = 3
 _SHEET_MODES = 7  # the mean, and two for each of the three waves of a hexagonal pattern
 _HEXAGONAL = 0.3
 _SHAPE = ("hidden", "rank", "sequence_length")
+_CORRELATION = {"activity_correlation": "of a free run with the recording, over observed units and steps"}
 _RING_VARIANTS = {
     "kernel_correlation": "of the kernels averaged around the ring, with the truth",
     "kernel_correlation_modes": f"of W's effect on the {_MODES} leading modes of the activity",
@@ -53,7 +54,7 @@ _RING_VARIANTS = {
     "network_error_rad": "the same against the heading that the recorded activity shows",
     "observed_shifter_share": "of the observed units, those tuned to heading and velocity in a free run",
     "bump_drift_rad": f"median over trials of the net turn in {SILENT_STEPS} silent steps",
-}
+} | _CORRELATION
 _SHEET_VARIANTS = {
     "kernel_correlation": "of the kernels averaged over the sheet, with the truth; most of W acts on activity that the "
     "network never shows, which leaves that part free",
@@ -61,8 +62,7 @@ _SHEET_VARIANTS = {
     "constrain",
     "grid_score": "median over the observed units in a free run",
     "grid_share": f"of the observed units, those that score above {_HEXAGONAL}",
-    "activity_correlation": "of a free run with the recording, over units and steps",
-}
+} | _CORRELATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +139,9 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
 
     {"runs": [{"run", "seed", "loss", "kernel_correlation", "circulant_share", "heading_error_rad", "bump_drift_rad",
     "shifter_offsets_rad": [of velocity > 0, < 0], ...}], "diverged", "median", "mad", "variants"}; None stands for what
-    the data cannot tell (without headings or without a known truth) and for values that are not finite. "diverged"
-    names runs that left the finite numbers in training: the medians are without them. Runs of a grid carry their
-    "settings", and "by_settings" holds median and MAD for each of them.
+    the data cannot tell (without headings all but the free run's "activity_correlation"; without a known truth) and for
+    values that are not finite. "diverged" names runs that left the finite numbers in training: the medians are without
+    them. Runs of a grid carry their "settings", and "by_settings" holds median and MAD for each of them.
 
     Args:
         fits: of `load` or `fit`. trials: recorded like those of the fit; up to 20 of them are run freely.
@@ -149,6 +149,8 @@ def evaluate_runs(fits: Sequence[FittedIdentification], trials: RateTrials, *, s
     """
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
+    if trials.n_steps < 2:
+        raise ValueError(f"{trials.name}: expected trials of at least 2 steps for a free run, got {trials.n_steps}")
     check_any_survives(fits)
     varied = [n for n in _SHAPE if len({_shape(fitted)[n] for fitted in fits}) > 1]
     runs: list[dict[str, Any]] = []
@@ -188,9 +190,14 @@ def _on_ring(fitted: FittedIdentification, trials: RateTrials, steps: int) -> di
     E = len(fitted.members)
     found: dict[str, list[Any]] = {name: [math.nan] * E for name in (*RING, *SHIFTERS)}
     found |= {name: [[math.nan, math.nan]] * E for name in PAIRS}
+    few = first_trials(trials, steps + 1)
+    recorded = fitted.start_rates(few)
     if trials.headings is None:
+        rates = fitted.free_run(few.inputs[:, 1:], recorded[:, 0])
+        found["activity_correlation"] = _correlations(rates, recorded[:, 1:])
         return found
     runs = free_runs(fitted, trials, steps=steps)
+    found["activity_correlation"] = _correlations(runs.rates, recorded[:, 1:])
     blocks = fitted.response_block()
     found["heading_error_rad"] = list(free_run_error(runs.decoded, runs.headings))
     found["network_error_rad"] = list(free_run_error(runs.decoded, runs.shown))
@@ -229,6 +236,7 @@ def _on_sheet(fitted: FittedIdentification, trials: RateTrials, steps: int) -> d
     assert few.headings is not None
     start = fitted.start_rates(few)
     rates = fitted.free_run(few.inputs[:, 1:], start[:, 0])[..., : fitted.n_observed]
+    correlations = _correlations(rates, start[:, 1:])
     found: dict[str, list[Any]] = {name: [math.nan] * len(fitted.members) for name in SHEET}
     truth, blocks = trials.truth, fitted.response_block().double().numpy()
     modes = activity_modes(trials.activity.float().masked_fill(trials.missing, torch.nan), _SHEET_MODES)
@@ -242,8 +250,16 @@ def _on_sheet(fitted: FittedIdentification, trials: RateTrials, steps: int) -> d
             scores = grid_score(rate_map(rates[e], few.headings[:, 1:]))
             found["grid_score"][e] = float(np.nanmedian(scores)) if np.isfinite(scores).any() else math.nan
             found["grid_share"][e] = float((scores > _HEXAGONAL).mean()) if np.isfinite(scores).any() else math.nan
-            found["activity_correlation"][e] = pearson(rates[e].double().numpy(), start[:, 1:].double().numpy())
-    return found
+    return found | {"activity_correlation": correlations}
+
+
+def _correlations(rates: Tensor, recorded: Tensor) -> list[float]:
+    """Of each model's run [E, B, T, N] with the observed units' record [B, T, n]; NaN where it is not finite."""
+    n = recorded.shape[-1]
+    return [
+        pearson(r[..., :n].double().numpy(), recorded.double().numpy()) if bool(r.isfinite().all()) else math.nan
+        for r in rates
+    ]
 
 
 def _sheet_correlation(W: np.ndarray, W_true: np.ndarray, position: np.ndarray, period: float) -> float:

@@ -87,7 +87,10 @@ def test_evaluated_on_other_trials(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert own["runs"][0]["heading_error_rad"] != other["runs"][0]["heading_error_rad"]
     np.savez(tmp_path / "plain.npz", rs=RING.activity, vs=RING.inputs)
     assert main(["identify", "evaluate", "--workdir", str(run), "--data", str(tmp_path / "plain.npz")]) == 0
-    assert "-: no headings, no known connectivity, or too little to measure" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "-: no headings, no known connectivity, or too little to measure" in said
+    [row] = [line for line in said.splitlines() if "free run, correlation" in line]
+    assert "-" not in row.replace("│", "").split()[3:]
     last = evaluated(capsys, "--workdir", run, "--state", "last")
     assert 0 < last["runs"][0]["loss"] < 1
 

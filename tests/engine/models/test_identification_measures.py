@@ -57,6 +57,7 @@ def test_the_true_network_is_recognised() -> None:
     found = evaluate_runs([known(QUIET, W[None], QUIET.truth.W_in[:, COMPASS:])], QUIET, steps=250)
     [run] = found["runs"]
     assert run["kernel_correlation"] > 0.99 and run["kernel_correlation_modes"] > 0.99  # by estimated headings
+    assert run["activity_correlation"] > 0.99
     assert run["circulant_share"] > 1 - 1e-9
     assert run["network_error_rad"] < 0.1  # the same network, but its shifters start from 0
     assert run["heading_error_rad"] < 0.15 and run["bump_drift_rad"] < 0.1
@@ -148,6 +149,10 @@ def test_what_the_data_cannot_tell_is_none() -> None:
     blind = dataclasses.replace(unknown, headings=None)
     [run] = evaluate_runs([known(QUIET, W, np.zeros((1, COMPASS)))], blind, steps=20)["runs"]
     assert all(run[n] is None or run[n] == [None, None] for n in NUMBERS)
+    assert 0 < run["activity_correlation"] < 0.99
+    short = dataclasses.replace(blind, activity=blind.activity[:, :1], inputs=blind.inputs[:, :1])
+    with pytest.raises(ValueError, match=f"{blind.name}: expected trials of at least 2 steps for a free run, got 1"):
+        evaluate_runs([known(QUIET, W, np.zeros((1, COMPASS)))], short)
     with pytest.raises(ValueError, match="steps: expected at least 2, got 1"):
         evaluate_runs([known(QUIET, W, np.zeros((1, COMPASS)))], blind, steps=1)
 
