@@ -8,14 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from neurorbit.bindings.poisson_readout import PoissonReadout, poisson_readout
+from neurorbit.bindings.poisson_readout import FLOOR_HZ, PoissonReadout, poisson_readout
 from neurorbit.engine.models.findr.config import FindrConfig
 from neurorbit.engine.models.findr.encoder import Encoder
 from neurorbit.engine.models.findr.flows import AttractorFlow, GatedFlow
 from neurorbit.engine.models.findr.initialise import lecun, stacked
 from neurorbit.engine.models.findr.irrelevant import IrrelevantGru
-
-FLOOR_HZ = 1e-5
 
 
 class Trials(NamedTuple):

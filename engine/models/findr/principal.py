@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.poisson_readout import FLOOR_HZ
 from neurorbit.engine.models.findr.config import FindrConfig
-from neurorbit.engine.models.findr.network import FLOOR_HZ
 from neurorbit.engine.models.findr.prepared import Session
 
 SMOOTHING_BINS = 6.0
