@@ -70,7 +70,7 @@ def grid_maps(
 
 @styled
 def grid_scores(scores: Mapping[str, Values], *, threshold: float = GRID_CELL) -> Figure:
-    """Distribution of the grid scores {name: [N]} and the share above the threshold."""
+    """Distribution of the grid scores {name: [N]} and the share of all N above the threshold."""
     sets = {name: as_array(f"scores[{name!r}]", x, "N") for name, x in scores.items()}
     if not sets:
         raise ValueError("scores: expected at least one set {name: [N]}, got none")
@@ -84,7 +84,7 @@ def grid_scores(scores: Mapping[str, Values], *, threshold: float = GRID_CELL) -
         note(axes, "no unit has a score: the walks leave too much of the box unknown")
         return figure
     for (name, x), colour in zip(finite.items(), (HIGHLIGHT, "#D55E00", CONTROL, FAINT), strict=False):
-        share = float((x > threshold).mean()) if x.size else 0.0
+        share = float((x > threshold).sum()) / len(sets[name])  # of all units, as the measure has it
         axes.hist(x, edges, histtype="stepfilled", color=colour, alpha=0.35, linewidth=0)
         words = f"{name}: {number_text(100 * share, 3)} % of {len(sets[name])} above {threshold:g}"
         axes.hist(x, edges, histtype="step", color=colour, linewidth=1.4, label=words)

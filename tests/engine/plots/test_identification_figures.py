@@ -211,7 +211,7 @@ def test_grid_maps_go_from_the_lowest_score_to_the_highest() -> None:
     assert figure.axes[0].images[0].get_extent() == [0, 4, 0, 2]
     np.testing.assert_allclose(figure.axes[2].images[0].get_array(), maps[3] / maps[3].max())
     labels = grid_scores({"data": [0.5, np.nan, -0.2, 1.2]}).legends[0].get_texts()
-    assert [text.get_text() for text in labels] == ["data: 66.7 % of 4 above 0.3"]
+    assert [text.get_text() for text in labels] == ["data: 50 % of 4 above 0.3"]
     empty = grid_scores({"data": [np.nan, np.nan]})
     assert not empty.legends and "no unit has a score" in empty.axes[0].texts[0].get_text()
 
