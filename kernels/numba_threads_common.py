@@ -9,7 +9,7 @@ import os
 import threading
 from array import array
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from itertools import count, pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from numba.extending import intrinsic
 _TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 _INTEGER = ir.IntType(64)
 Share = tuple[int, ...]
+_Job = tuple[Callable[..., Any], list[Share], tuple[Any, ...], list[BaseException], set[int]]
 
 
 @intrinsic
@@ -69,32 +70,36 @@ class _Team:
         self._shares = _TEAM_FUNCTION(self._do_shares)
         self._entry = numba.cfunc(types.void(types.voidptr), cache=True)(_enter)
         self._addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num, self._shares)]
-        self._jobs: dict[int, tuple[Callable[..., Any], list[Share], tuple[Any, ...], list[BaseException]]] = {}
+        self._jobs: dict[int, _Job] = {}
         self._numbers, self._known = count(1), threading.local()
 
     def _do_shares(self, number: int) -> None:
         """The shares of one thread."""
         if not hasattr(self._known, "state"):  # held for good: Python would make one anew at every call, 30 us each
             self._known.state = ctypes.pythonapi.PyGILState_Ensure()
-        function, shares, args, errors = self._jobs[number]
+        function, shares, args, errors, left = self._jobs[number]
         try:
             for i in range(self._thread(), len(shares), self._size()):
                 function(*shares[i], *args)
+                left.discard(i)
         except BaseException as error:  # must not cross the library's frames
             errors.append(error)
 
     def run(self, function: Callable[..., Any], shares: list[Share], args: tuple[Any, ...]) -> None:
         """All shares, on a team of torch's size: a team that changes its size ends and starts threads."""
-        number, errors = next(self._numbers), []  # type: ignore[var-annotated]
+        number, left = next(self._numbers), set(range(len(shares)))
+        errors: list[BaseException] = []
         thread_number, do_shares = self._addresses
         job = array("q", [thread_number, len(shares), do_shares, number])
-        self._jobs[number] = function, shares, args, errors
+        self._jobs[number] = function, shares, args, errors, left
         try:
             self._parallel(self._entry.address, job.buffer_info()[0], torch.get_num_threads(), 0)
         finally:
             del self._jobs[number]
         if errors:
             raise errors[0]
+        if left:  # a signal's error came as a thread entered, where ctypes drops it: its shares were not done
+            raise KeyboardInterrupt("a signal stopped a kernel, whose result is discarded")
 
 
 @cache
@@ -143,6 +148,9 @@ def run_tasks(function: Callable[..., Any], tasks: int, *args: Any, numbered: bo
         team.run(function, shares, args)
     else:
         others = [_pool(workers - 1).submit(function, *share, *args) for share in shares[1:]]
-        function(*shares[0], *args)
+        try:
+            function(*shares[0], *args)
+        finally:  # the caller frees what they write
+            wait(others)
         for other in others:
             other.result()

@@ -13,11 +13,9 @@ class InputsCommand:
     """Decide from activity alone which of the recorded units carry an input; a simulation's truth is compared."""
 
     data: str
-    """Data file (.npz .h5 .hdf5 .mat): rates [B, T, N] under rs, inputs under vs, which are not looked at."""
+    """Data file (.npz .h5 .hdf5 .mat): rates [B, T, N] under rs; inputs are not looked at and need not be there."""
     rates_key: str | None = None
     """Name of the activity inside the file, when it is not rs."""
-    inputs_key: str | None = None
-    """Name of the inputs inside the file, when it is not vs."""
     factors: int = 1
     """How many inputs there may be (>= 1)."""
     lags: int = 1
@@ -35,7 +33,7 @@ def main(arguments: list[str], prog: str) -> int:
     from neurorbit.engine.data.read_rates import read_rates
     from neurorbit.engine.models.identification.input_units import infer_input_units, inputs_record
 
-    trials = read_rates(command.data, rates_key=command.rates_key, inputs_key=command.inputs_key, still=True)
+    trials = read_rates(command.data, rates_key=command.rates_key, still=True)
     found = infer_input_units(trials, n_factors=command.factors, lags=command.lags, least_share=command.least_share)
     record = inputs_record(found, trials.truth)
     if command.json:

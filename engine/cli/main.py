@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         module = importlib.import_module(f"neurorbit.engine.cli.{COMMANDS[name][0]}")
         return module.main(words[len(name.split()) :], f"neurorbit {name}")
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
         if isinstance(error, BrokenPipeError):

@@ -43,21 +43,21 @@ def read_rates(
         spikes: the activity is counts of spikes; what the file says under `kind` when None, else whether its type is
             a whole number.
         dt_s: width of a step in seconds; the file's own when None.
-        still: allow inputs that never vary.
+        still: allow inputs that never vary, or none in the file: zeros then.
     Raises:
         OSError, ValueError, TypeError: one line that names the file, what is wrong and the mend.
     """
     path = check_readable(path, RATE_SUFFIXES)
     arrays = _ARRAYS[path.suffix.lower()](path)
     rates = _needed(path, arrays, "rates_key", rates_key, "rs")
-    inputs = _needed(path, arrays, "inputs_key", inputs_key, "vs")
+    inputs = (_found if still else _needed)(path, arrays, "inputs_key", inputs_key, "vs")
     headings = _found(path, arrays, "headings_key", headings_key, "xs")
     start = _found(path, arrays, "start_key", start_key, "x0")
     activity = arrays[rates].load()
     kind = _kind(path, arrays, spikes, activity)
     return RateTrials.from_arrays(
         activity,
-        arrays[inputs].load(),
+        np.zeros(activity.shape[:2], np.float32) if inputs is None else arrays[inputs].load(),
         kind=kind,
         headings=None if headings is None else arrays[headings].load(),
         start=None if start is None else arrays[start].load(),

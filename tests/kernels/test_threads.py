@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -84,6 +86,41 @@ def test_an_error_in_a_thread_reaches_the_caller(two_threads, kind, share):
     with pytest.raises(KeyError, match=f"share {share}"):
         threads.run_tasks(fail, 2, numbered=True)
     assert len(shares_done(2)) == 2
+
+
+def test_no_result_without_all_shares(two_threads, monkeypatch):
+    """A signal's error that comes as a thread enters is dropped by ctypes: nothing may be returned then."""
+    if (team := threads._team()) is None:
+        pytest.skip("torch has no OpenMP here")
+
+    def enter(number):
+        if team._thread() == 0:
+            raise KeyboardInterrupt
+        team._do_shares(number)
+
+    dropped = []
+    shares = threads._TEAM_FUNCTION(enter)
+    address = ctypes.cast(shares, ctypes.c_void_p).value
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    monkeypatch.setattr(team, "_addresses", [team._addresses[0], address])
+    with pytest.raises(KeyboardInterrupt, match="discarded"):
+        shares_done(7)
+    assert len(dropped) == 1
+
+
+def test_plain_threads_end_before_an_error_leaves(two_threads, monkeypatch):
+    monkeypatch.setattr(threads, "_team", lambda: None)
+    ended = threading.Event()
+
+    def work(first, last, number):
+        if number == 0:
+            raise KeyError("share 0")
+        time.sleep(0.1)
+        ended.set()
+
+    with pytest.raises(KeyError, match="share 0"):
+        threads.run_tasks(work, 2, numbered=True)
+    assert ended.is_set()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")

@@ -292,3 +292,13 @@ def test_main_from_python_leaves_the_environment_alone(
     assert main(["info"]) == 0
     assert "OMP_WAIT_POLICY" not in os.environ
     assert "numba" in capsys.readouterr().out
+
+
+def test_too_much_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def ask(arguments: list[str], prog: str) -> int:
+        np.empty(2**50)
+        return 0
+
+    monkeypatch.setattr("neurorbit.engine.cli.info.main", ask)
+    assert main(["info"]) == 2
+    assert re.fullmatch(r"neurorbit info: Unable to allocate .*\n", capsys.readouterr().err)

@@ -216,7 +216,7 @@ def test_input_units_are_printed_beside_the_truth(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert said.startswith("20 of 40 units carry an input: 20, 21,") and "auc 1, precision 1, recall 1" in said
     assert "40 of 40 units judged" in said and "warning" not in said
-    np.savez(tmp_path / "plain.npz", rs=trials.activity, vs=np.zeros((6, 400)))
+    np.savez(tmp_path / "plain.npz", rs=trials.activity)  # without inputs
     assert main(["identify", "inputs", "--data", str(tmp_path / "plain.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found | {"truth": None}
     write_rates(tmp_path / "ring.npz", RING)
