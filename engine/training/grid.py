@@ -62,7 +62,7 @@ class Grid:
 
     def shapes(self, config: C) -> list[C]:
         """One configuration per combination of the settings that change shapes, without them in its grid."""
-        names = [n for n in self.of_shape if getattr(config.grid, n)]
+        names = self._named(config, self.of_shape)
         found = []
         for values in product(*(getattr(config.grid, n) for n in names)):
             one = _replaced(config, grid=dataclasses.replace(config.grid, **dict.fromkeys(names, ())))
@@ -73,7 +73,7 @@ class Grid:
 
     def members(self, config: C) -> list[Member]:
         """The models of one launch: every combination of the grid, each with all seeds."""
-        names = [n for n in self.per_model if getattr(config.grid, n)]
+        names = self._named(config, self.per_model)
         varied = {n: f"{self.sections[n]}.{n}".removeprefix(".") for n in names}
         found: list[Member] = []
         for values in product(*(getattr(config.grid, n) for n in names)):
@@ -85,6 +85,15 @@ class Grid:
             settings = {n: self._value(one, n) for n in self.per_model}
             found += [Member(len(found) + r, config.seed + r, settings, varied) for r in range(config.runs)]
         return found
+
+    @staticmethod
+    def _named(config: GridSettings, names: Sequence[str]) -> list[str]:
+        """Those that the grid varies; ValueError for one that names a value twice, and so would train a model twice."""
+        for name in names:
+            values = getattr(config.grid, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"grid.{name}: expected values that differ, got {', '.join(map(str, values))}")
+        return [n for n in names if getattr(config.grid, n)]
 
     def _value(self, config: GridSettings, name: str) -> Any:
         section = self.sections[name]

@@ -55,3 +55,10 @@ def test_the_others_vary_within_one_launch() -> None:
 def test_every_combination_is_checked() -> None:
     with pytest.raises(ValueError, match=r"part\.rate: expected more than 0, got -1"):
         GRID.members(Settings(grid=Values(rate=(0.1, -1.0))))
+
+
+def test_a_value_named_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"grid\.rate: expected values that differ, got 0\.2, 0\.1, 0\.2"):
+        GRID.members(Settings(grid=Values(rate=(0.2, 0.1, 0.2))))
+    with pytest.raises(ValueError, match=r"grid\.width: expected values that differ, got 4, 4"):
+        GRID.shapes(Settings(grid=Values(width=(4, 4))))
