@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +126,17 @@ class Interrupting:
         pass
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT as in a terminal; what a shell starts in the background begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("significance", ["crossfit", "surrogate"])
 def test_the_trainings_of_a_detection_are_kept_stopped_and_resumed(
-    whole: Path, tmp_path: Path, significance: str
+    whole: Path, tmp_path: Path, significance: str, interrupts: None
 ) -> None:
     config = ConvseqConfig(epochs=300, width=40, loss=LossConfig(total_variation=8.0), stopping=StoppingConfig(50, 3))
     source = SpikeSource(str(whole / "x.h5"))
