@@ -21,7 +21,7 @@ def holds_pickle(path: Path) -> bool:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             return read(stream)[2].hasobject
-        except (ValueError, OSError):
+        except Exception:  # numpy reads a damaged header as Python's words, with any of the errors of that
             return False  # no .npy file, which its reader says
 
 

@@ -92,6 +92,15 @@ def test_altered_bytes_are_read_or_refused(
         assert found.fingerprint() == EVENTS.fingerprint()
 
 
+@pytest.mark.parametrize(("old", "new"), [(b")", b"("), (b"'<", b"'0"), (b"'<", b"',"), (b" 'f", b"b'f")])
+def test_a_header_that_is_no_python(pristine: dict[str, bytes], tmp_path: Path, old: bytes, new: bytes) -> None:
+    """An open bracket, type names that are no types, a key of bytes: numpy fails in its parser of Python."""
+    assert old in pristine["npy"][:128]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert read_damaged(tmp_path / "a.npy", pristine["npy"].replace(old, new, 1)) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(1, 255), word=st.sampled_from(["times", "neurons"]))
 def test_altered_values_of_a_list_are_read_or_refused(
