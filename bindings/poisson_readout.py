@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from neurorbit.bindings.operator import Arguments, Operator
-from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors
-from neurorbit.kernels.poisson_readout.spec import COUNTS, EXP_LIMIT, LINKS, SPEC
+from neurorbit.bindings.validation import bind_sizes, check_count_type, check_counts, check_lengths, check_tensors
+from neurorbit.kernels.poisson_readout.spec import EXP_LIMIT, LINKS, SPEC
 
-__all__ = ["EXP_LIMIT", "FLOOR_HZ", "LINKS", "PoissonReadout", "poisson_readout"]
+__all__ = ["EXP_LIMIT", "FLOOR_HZ", "LINKS", "PoissonReadout", "floor_of", "poisson_readout"]
 
 FLOOR_HZ = 1e-5  # the lowest rate, unless another is given
 _LEAST_FLOOR_HZ = 1e-30
@@ -27,20 +27,9 @@ class PoissonReadout(NamedTuple):
 
 def _check_values(arguments: Arguments, options: Arguments) -> None:
     """What stands in lengths and counts, where nothing waits for a device."""
-    y, lengths, mask, T = arguments["y"], arguments["lengths"], arguments["mask"], arguments["z"].shape[2]
-    check_lengths(lengths, T)
-    if y.dtype == torch.uint8 or y.min().item() >= 0:
-        return
-    found = (y < 0).any(-1)  # [E or 1, B, T]
-    if lengths is not None:
-        found = found & (torch.arange(T) < lengths[..., None])
-    if mask is not None:
-        found = found & (mask != 0)
-    if found.any():
-        e, b, t = (int(i) for i in found.nonzero()[0])
-        raise ValueError(
-            f"y: expected counts >= 0, got a negative one in bin {t} of trial {b} (data {e}): mask the missing bins"
-        )
+    lengths = arguments["lengths"]
+    check_lengths(lengths, arguments["z"].shape[2])
+    check_counts(arguments["y"], lengths, arguments["mask"])
 
 
 def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
@@ -51,7 +40,8 @@ def _fake(arguments: Arguments, options: Arguments) -> tuple[Tensor, ...]:
 _OPERATOR = Operator(SPEC, {"link": "str", "bin_s": "float", "floor_hz": "float"}, _fake, check=_check_values)
 
 
-def _floor(link: str, floor_hz: float | None) -> float:
+def floor_of(link: str, floor_hz: float | None) -> float:
+    """The lowest rate as the kernels take it; ValueError for one that the link does not take."""
     if link not in LINKS:
         raise ValueError(f"link: expected one of {', '.join(LINKS)}, got {link!r}")
     if link == "exp":
@@ -63,11 +53,6 @@ def _floor(link: str, floor_hz: float | None) -> float:
     if not (_LEAST_FLOOR_HZ <= floor_hz < math.inf):
         raise ValueError(f"floor_hz: expected a finite number >= {_LEAST_FLOOR_HZ}, got {floor_hz}")
     return float(floor_hz)
-
-
-def _check_counts(y: Any) -> None:
-    if isinstance(y, Tensor) and y.dtype not in COUNTS.values():
-        raise TypeError(f"y: expected {', '.join(COUNTS)}, got {y.dtype}: convert whole counts with .to(torch.int32)")
 
 
 def poisson_readout(
@@ -124,8 +109,8 @@ def poisson_readout(
         raise TypeError(f"z: expected a tensor, got {type(z).__name__}")
     if z.ndim != 4 or 0 in z.shape:
         raise ValueError(f"z: expected a tensor [E, B, T, M], none of them 0, got {list(z.shape)}")
-    _check_counts(y)
-    floor = _floor(link, floor_hz)
+    check_count_type(y)
+    floor = floor_of(link, floor_hz)
     if isinstance(bin_s, Tensor) or not (0 < bin_s < math.inf):
         raise ValueError(f"bin_s: expected a number of seconds > 0, got {bin_s}")
     if isinstance(mask, Tensor) and mask.dtype == torch.bool:

@@ -13,7 +13,7 @@ from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, checked_once, likeness, per_model
 from neurorbit.kernels.rollout_gated_sde.spec import MOST_HIDDEN, SPEC, weight_count
 
-__all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "rollout_gated_sde"]
+__all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "packed_weights", "rollout_gated_sde"]
 
 
 class GatedWeights(NamedTuple):
@@ -85,7 +85,7 @@ class _Pack(torch.autograd.Function):
 _KNOWN: dict[Any, Any] = {}
 
 
-def _packed(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
+def packed_weights(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
     """All weights of a model in one row [E, P] (`layers_of` says in which order), and the hidden widths."""
     if not isinstance(weights, GatedWeights):
         raise TypeError(f"weights: expected GatedWeights, got {type(weights).__name__}")
@@ -157,7 +157,7 @@ def _check_noise(sigma, noise, noise_seed, noise_stream) -> None:
 
 
 def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths, steps, first_step, backend):
-    packed, hidden = _packed(weights)
+    packed, hidden = packed_weights(weights)
     E, M = weights.bo.shape
     name, lead = ("z0", z0) if path is None else ("z", path)
     if not isinstance(lead, Tensor):

@@ -11,6 +11,7 @@ from torch import Tensor
 from neurorbit.kernels.spec import Argument, KernelSpec
 
 FLOATS = (torch.float32, torch.float64)
+COUNTS = (torch.uint8, torch.int16, torch.int32)
 MOST_KNOWN = 1024
 
 T = TypeVar("T")
@@ -83,6 +84,29 @@ def check_lengths(lengths: Tensor | None, steps: int, least: int = 0) -> None:
         low, high = lengths.min().item(), lengths.max().item()
         if not (least <= low and high <= steps):
             raise ValueError(f"lengths: expected {least} to T={steps}, got {low} to {high}")
+
+
+def check_count_type(y: Any) -> None:
+    """TypeError for counts in a type that the kernels do not read."""
+    if isinstance(y, Tensor) and y.dtype not in COUNTS:
+        names = ", ".join(str(t).removeprefix("torch.") for t in COUNTS)
+        raise TypeError(f"y: expected {names}, got {y.dtype}: convert whole counts with .to(torch.int32)")
+
+
+def check_counts(y: Tensor, lengths: Tensor | None, mask: Tensor | None = None) -> None:
+    """ValueError for a negative count in a valid bin; y [E or 1, B, T, N]."""
+    if y.dtype == torch.uint8 or y.min().item() >= 0:
+        return
+    found = (y < 0).any(-1)  # [E or 1, B, T]
+    if lengths is not None:
+        found = found & (torch.arange(y.shape[2]) < lengths[..., None])
+    if mask is not None:
+        found = found & (mask != 0)
+    if found.any():
+        e, b, t = (int(i) for i in found.nonzero()[0])
+        raise ValueError(
+            f"y: expected counts >= 0, got a negative one in bin {t} of trial {b} (data {e}): mask the missing bins"
+        )
 
 
 def per_model(value: Tensor | float, E: int, like: Tensor, dtype: torch.dtype) -> Tensor:

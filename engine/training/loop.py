@@ -96,6 +96,9 @@ class Trainer:
         total = terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
         self.stack.differentiate(total.sum())
         with torch.no_grad():
+            if self.problem.penalty is not None:
+                terms.append(self.stack.add_squares(self.problem.penalty))
+                total = total + terms[-1]
             norm = self.optimiser.gradient_norm()
             self.record.add([*terms, norm], total + norm)
             finished = self.problem.finished()

@@ -12,6 +12,7 @@ class Problem(Protocol):
 
     labels: tuple[str, ...]  # one name per model, for messages
     term_names: tuple[str, ...]  # terms of the loss, the data term first
+    penalty: Tensor | None  # factors [P] of the parameters' squares, the loss's last term; the loop adds it
     measure_names: tuple[str, ...]  # what evaluate returns; the first decides which state is best (lowest)
 
     @property
@@ -19,7 +20,8 @@ class Problem(Protocol):
         """The models; every parameter is [E, ...]."""
 
     def terms(self, step: int) -> list[Tensor]:
-        """The differentiable terms of the loss at a step, a function of the parameters, `state` and the step alone."""
+        """The differentiable terms of the loss at a step but for the penalty, a function of the parameters, `state` and
+        the step alone."""
 
     def where(self, step: int, model: int) -> str:
         """Words for a message: where in the data of a step a model's terms are not finite, with the parameters as they

@@ -8,19 +8,18 @@ import numpy as np
 import torch
 
 from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, pointer, splat, total
-from neurorbit.kernels.numba_functions_common import first, load_at, load_first, store_first
-from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
-from neurorbit.kernels.numba_threads_common import run_tasks
-from neurorbit.kernels.poisson_readout.numba_counts import (
+from neurorbit.kernels.numba_counts_common import (
     CODES,
-    LOG_FACTORIALS,
-    above_one,
+    above,
     count_at,
     counts_at,
-    log_factorial,
     lowest_bit,
     prefetch_byte,
 )
+from neurorbit.kernels.numba_functions_common import first, load_at, load_first, store_first
+from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
+from neurorbit.kernels.numba_threads_common import run_tasks
+from neurorbit.kernels.poisson_readout.numba_factorials import LOG_FACTORIALS, log_factorial
 from neurorbit.kernels.poisson_readout.numba_links import LINK_CODES, cost, slope
 
 ROWS = 64  # bins whose rates are held at a time
@@ -158,7 +157,7 @@ def constant_tasks(begin, end, S, address, bins, bin_counts, row_sums, column_su
             y_row = ((e if y_models > 1 else 0) * B * T + own[i]) * N
             for n in range(p0 * width, last, 64):
                 prefetch_byte(address, (y_row + AHEAD_ROWS * N + n) * COUNT_BYTES[code])
-                bits = above_one(code, address, y_row + n, last - n, y_models * B * T * N)
+                bits = above(1, code, address, y_row + n, last - n, y_models * B * T * N)
                 while bits != 0:
                     at = n + lowest_bit(bits)
                     bits &= bits - 1

@@ -15,6 +15,7 @@ from neurorbit.kernels.numba_common import (
     where_number,
     where_positive,
 )
+from neurorbit.kernels.numba_counts_common import CODES
 from neurorbit.kernels.numba_functions_common import (
     divide,
     exp,
@@ -30,6 +31,7 @@ from neurorbit.kernels.numba_functions_common import (
 from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
 from neurorbit.kernels.numba_threads_common import run_tasks
+from neurorbit.kernels.rollout_gru.numba_inputs import add_input_gradient, input_row, list_events
 
 FEW_ROWS, MANY_ROWS = 8, 32  # sequences of one task: many where the weights outgrow the cache, so that they share them
 WIDE_STATE = 256  # from this state on
@@ -93,14 +95,29 @@ def fetch_row(array, at, count):
 def forward_tasks(begin, end, where, S, like, lengths):
     """Task: all steps of one model, one direction and one block of sequences."""
     B, T, D, H, row, width, gate_row, has_b, has_h0 = S[1], S[2], S[3], S[4], S[6], S[7], S[8], S[9], S[10]
-    G = 3 * H
+    has_drive, has_inputs, has_bias, code, N, U, y_models, x_models = (
+        S[11],
+        S[12],
+        S[13],
+        S[14],
+        S[15],
+        S[16],
+        S[17],
+        S[18],
+    )
+    G, R = 3 * H, N + U
+    rows, values, inputs = np.empty(R, np.int64), np.empty(R, like.dtype), np.empty(gate_row, like.dtype)
     for task in range(begin, end):
         e, d, b0, count = block_of(task, S)
         sequences = e * B + b0
         h = flat(where[0], like, sequences * T * D * H, count * T * D * H)
         final = flat(where[1], like, sequences * D * H, count * D * H)
         gates = flat(where[2], like, ((e * D + d) * T * B + b0) * 4 * H, ((T - 1) * B + count) * 4 * H)
-        drive = flat(where[3], like, sequences * T * D * G, count * T * D * G)
+        drive = flat(where[3], like, sequences * T * D * G, count * T * D * G * has_drive)
+        y0 = ((e if y_models > 1 else 0) * B + b0) * T * N
+        signals = flat(where[8], like, ((e if x_models > 1 else 0) * B + b0) * T * U, count * T * U)
+        W_in = flat(where[9], like, e * R * D * G, R * D * G * has_inputs)
+        b_in = flat(where[10], like, (e * D + d) * G, G * has_bias)
         W = flat(where[4], like, (e * D + d) * gate_row * H, gate_row * H)
         b = flat(where[5], like, (e * D + d) * G, G * has_b)
         h0 = flat(where[6], like, sequences * D * H, count * D * H * has_h0)
@@ -126,19 +143,32 @@ def forward_tasks(begin, end, where, S, like, lengths):
                     continue
                 place = (i * T + bin_of(s, d, steps)) * D + d
                 x, q = place * G, i * gate_row
-                fetch_row(drive, x + onward * G, G)
+                if has_inputs:
+                    at = place // D
+                    n = list_events(
+                        rows, values, code, where[7], y0 + at * N, N, y_models * B * T * N, signals, at * U, U
+                    )
+                    input_row(inputs, b_in, has_bias, W_in, d * G, D * G, rows, values, n, G)
+                    if has_drive:
+                        for j in range(0, G, LANES):
+                            sum_ = load_first(inputs, j, G - j) + load_first(drive, x + j, G - j)
+                            store_first(inputs, j, sum_, G - j)
+                    source, x = inputs, 0
+                else:
+                    source = drive
+                    fetch_row(drive, x + onward * G, G)
                 fetch_row(h, (place + onward) * H, H)
                 fetch_row(gates, kept + B * 4 * H, 4 * H)
                 for j in range(0, H, LANES):
                     left = H - j
-                    r = sigmoid(load_first(drive, x + j, left) + load_first(y, q + j, left))
-                    z = sigmoid(load_first(drive, x + H + j, left) + load_first(y, q + H + j, left))
+                    r = sigmoid(load_first(source, x + j, left) + load_first(y, q + j, left))
+                    z = sigmoid(load_first(source, x + H + j, left) + load_first(y, q + H + j, left))
                     inner = load_first(y, q + 2 * H + j, left)
-                    n = tanh(fma(r, inner, load_first(drive, x + 2 * H + j, left)))
-                    value = fma(z, load_at(state, i * row + j), (one - z) * n)
+                    new = tanh(fma(r, inner, load_first(source, x + 2 * H + j, left)))
+                    value = fma(z, load_at(state, i * row + j), (one - z) * new)
                     store_first(gates, kept + j, r, left)
                     store_first(gates, kept + H + j, z, left)
-                    store_first(gates, kept + 2 * H + j, n, left)
+                    store_first(gates, kept + 2 * H + j, new, left)
                     store_first(gates, kept + 3 * H + j, inner, left)
                     store_first(h, place * H + j, value, left)
                     store_first(state, i * row + j, first(value, left), LANES)
@@ -162,8 +192,10 @@ def add_weights(sums, before, before_row, inside, gate_row, packed, rows, H, G, 
 def backward_tasks(begin, end, where, S, like, lengths):
     """Task: the adjoint, last step first; writes the gradients of the drive, and of W and b summed over the task."""
     B, T, D, H, rows, row, width, gate_row = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
-    has_h0, has_dh, has_final, before_row, wants_W = S[10], S[11], S[12], S[13], S[14]
-    G = 3 * H
+    has_h0, code, N, U, y_models, x_models = S[10], S[14], S[15], S[16], S[17], S[18]
+    has_dh, has_final, before_row, wants_W, wants_drive, wants_inputs = S[19], S[20], S[21], S[22], S[23], S[24]
+    G, R = 3 * H, N + U
+    numbers, values, inputs = np.empty(R + 1, np.int64), np.empty(R + 1, like.dtype), np.zeros(gate_row, like.dtype)
     at_once = max(1, CHUNK // rows)
     inside = np.empty(at_once * rows * gate_row, like.dtype)
     before = np.empty(at_once * rows * before_row, like.dtype)
@@ -172,7 +204,7 @@ def backward_tasks(begin, end, where, S, like, lengths):
     for task in range(begin, end):
         e, d, b0, count = block_of(task, S)
         sequences = e * B + b0
-        ddrive = flat(where[0], like, sequences * T * D * G, count * T * D * G)
+        ddrive = flat(where[0], like, sequences * T * D * G, count * T * D * G * wants_drive)
         sums = flat(where[1], like, task * (H + 1) * gate_row, (H + 1) * gate_row * wants_W)
         dh0 = flat(where[2], like, sequences * D * H, count * D * H)
         dh = flat(where[3], like, sequences * T * D * H, count * T * D * H * has_dh)
@@ -181,6 +213,10 @@ def backward_tasks(begin, end, where, S, like, lengths):
         gates = flat(where[6], like, ((e * D + d) * T * B + b0) * 4 * H, ((T - 1) * B + count) * 4 * H)
         turned = flat(where[7], like, (e * D + d) * row * G, row * G)
         h0 = flat(where[8], like, sequences * D * H, count * D * H * has_h0)
+        y0 = ((e if y_models > 1 else 0) * B + b0) * T * N
+        signals = flat(where[10], like, ((e if x_models > 1 else 0) * B + b0) * T * U, count * T * U)
+        input_sums = flat(where[11], like, task * (R + 1) * gate_row, (R + 1) * gate_row * wants_inputs)
+        input_sums[:] = 0
         g = np.empty(count * row, like.dtype)
         back = -D if d == 0 else D
         longest = 0
@@ -191,7 +227,8 @@ def backward_tasks(begin, end, where, S, like, lengths):
         for i in range(count):
             steps = steps_of(lengths, e, b0 + i, T)
             longest = max(longest, steps)
-            zero_past_end(ddrive, i, d, steps, T, D, G)
+            if wants_drive:
+                zero_past_end(ddrive, i, d, steps, T, D, G)
             for j in range(0, row, LANES):
                 value = load_first(dfinal, (i * D + d) * H + j, H - j) if has_final else zero
                 store_first(g, i * row + j, value, min(LANES, row - j))
@@ -207,7 +244,8 @@ def backward_tasks(begin, end, where, S, like, lengths):
                     continue
                 place, kept = (i * T + bin_of(s, d, steps)) * D + d, (s * B + i) * 4 * H
                 x = place * G
-                fetch_row(ddrive, x + back * G, G)
+                if wants_drive:
+                    fetch_row(ddrive, x + back * G, G)
                 fetch_row(h, (place + 2 * back) * H, H)
                 fetch_row(gates, kept - B * 4 * H, 4 * H)
                 if has_dh:
@@ -227,14 +265,26 @@ def backward_tasks(begin, end, where, S, like, lengths):
                     d_n = asked * (one - z) * fma(zero - n, n, one)
                     d_z = asked * (was - n) * (z * (one - z))
                     d_r = d_n * inner * (r * (one - r))
-                    store_first(ddrive, x + j, d_r, left)
-                    store_first(ddrive, x + H + j, d_z, left)
-                    store_first(ddrive, x + 2 * H + j, d_n, left)
+                    if wants_drive:
+                        store_first(ddrive, x + j, d_r, left)
+                        store_first(ddrive, x + H + j, d_z, left)
+                        store_first(ddrive, x + 2 * H + j, d_n, left)
+                    if wants_inputs:
+                        store_first(inputs, j, d_r, left)
+                        store_first(inputs, H + j, d_z, left)
+                        store_first(inputs, 2 * H + j, d_n, left)
                     store_first(inside, q + j, d_r, left)
                     store_first(inside, q + H + j, d_z, left)
                     store_first(inside, q + 2 * H + j, d_n * r, left)
                     store_first(before, w + j, was, left)
                     store_first(g, i * row + j, asked * z, left)
+                if wants_inputs:
+                    at = place // D
+                    found = list_events(
+                        numbers, values, code, where[9], y0 + at * N, N, y_models * B * T * N, signals, at * U, U
+                    )
+                    numbers[found], values[found] = R, 1  # the bias
+                    add_input_gradient(input_sums, inputs, numbers, values, found + 1, gate_row)
             add_product(g, 0, row, inside, held * gate_row, gate_row, 1, turned, 0, G, count, H, width)
             held += count
             if held + count > at_once * rows or s == 0:
@@ -259,11 +309,19 @@ def _row(columns: int, dtype: torch.dtype) -> int:
     return -(-padded_width(columns, dtype) // LANES) * LANES
 
 
-def _sizes(drive, H: int) -> tuple[list[int], int]:
+def _models(x) -> int:
+    return 0 if x is None else x.shape[0]
+
+
+def _sizes(W, drive, b, y, x, W_in, b_in, h0) -> tuple[list[int], int]:
     """Sizes for the kernels, and the blocks of sequences: the same for any number of threads, as are the sums."""
-    E, B, T, D, _ = drive.shape
-    rows, dtype = FEW_ROWS if H < WIDE_STATE else MANY_ROWS, drive.dtype
-    return [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype)], -(-B // rows)
+    E, D, H, _ = W.shape
+    _, B, T, *_ = next(t for t in (drive, y, x) if t is not None).shape
+    rows, dtype = FEW_ROWS if H < WIDE_STATE else MANY_ROWS, W.dtype
+    sizes = [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype), b is not None, h0 is not None]
+    sizes += [drive is not None, W_in is not None, b_in is not None, 0 if y is None else CODES[y.dtype]]
+    sizes += [0 if t is None else t.shape[3] for t in (y, x)] + [_models(y), _models(x)]
+    return sizes, -(-B // rows)
 
 
 def _panels(matrix, columns: int):
@@ -271,38 +329,40 @@ def _panels(matrix, columns: int):
     return panels_of(torch.nn.functional.pad(matrix, (0, columns - matrix.shape[-1])))
 
 
-def forward(drive, W, b, h0, lengths):
+def forward(W, drive, b, y, x, W_in, b_in, h0, lengths):
     """((h, h_final), saved): every element of the outputs is written; the gates [E, D, T, B, 4 H], step by step."""
-    E, B, T, D, _ = drive.shape
-    H = W.shape[2]
-    S, blocks = _sizes(drive, H)
-    S += [b is not None, h0 is not None]
-    h, h_final = empty(drive, E, B, T, D, H), drive.new_empty(E, B, D, H)
-    gates, weights = empty(drive, E, B, T, D, 4, H), _panels(W, S[8])
-    drive, b, h0 = contiguous(drive, b, h0)
-    where = addresses(h, h_final, gates, drive, weights, b, h0)
-    run_tasks(forward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(lengths))
+    drive, b, y, x, W_in, b_in, h0 = contiguous(drive, b, y, x, W_in, b_in, h0)
+    S, blocks = _sizes(W, drive, b, y, x, W_in, b_in, h0)
+    E, B, T, D, H = S[:5]
+    h, h_final = empty(W, E, B, T, D, H), W.new_empty(E, B, D, H)
+    gates, weights = empty(W, E, B, T, D, 4, H), _panels(W, S[8])
+    where = addresses(h, h_final, gates, drive, weights, b, h0, y, x, W_in, b_in)
+    run_tasks(forward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[W.dtype], _integers(lengths))
     return (h, h_final), {"h": h, "gates": gates}
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
     s, wanted = saved, saved["wanted"]
-    drive, W = s["drive"], s["W"]
-    E, B, T, D, G = drive.shape
-    H = W.shape[2]
-    S, blocks = _sizes(drive, H)
+    W = s["W"]
+    y, x, h, gates, h0 = contiguous(s["y"], s["x"], s["h"], s["gates"], s["h0"])
+    S, blocks = _sizes(W, s["drive"], s["b"], y, x, s["W_in"], s["b_in"], h0)
+    E, B, T, D, H, *_ = S
+    G, R, gate_row = 3 * H, S[15] + S[16], S[8]
     dh, dfinal = contiguous(grads["h"], grads["h_final"])
-    wants_W = "W" in wanted or "b" in wanted
-    S += [s["b"] is not None, s["h0"] is not None, dh is not None, dfinal is not None, _row(H + 1, W.dtype), wants_W]
-    ddrive, dh0 = empty(drive, E, B, T, D, G), drive.new_empty(E, B, D, H)
-    sums = drive.new_empty(E, D, blocks, H + 1, S[8]) if wants_W else None
+    wants_W, wants_inputs = "W" in wanted or "b" in wanted, "W_in" in wanted or "b_in" in wanted
+    S += [dh is not None, dfinal is not None, _row(H + 1, W.dtype), wants_W, "drive" in wanted, wants_inputs]
+    ddrive, dh0 = empty(W, E, B, T, D, G) if "drive" in wanted else None, W.new_empty(E, B, D, H)
+    sums = W.new_empty(E, D, blocks, H + 1, gate_row) if wants_W else None
+    input_sums = empty(W, E, D, blocks, R + 1, gate_row) if wants_inputs else None
     turned = _panels(W.mT, S[6])
-    h, gates, h0 = contiguous(s["h"], s["gates"], s["h0"])
-    where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0)
-    run_tasks(backward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[drive.dtype], _integers(s["lengths"]))
+    where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0, y, x, input_sums)
+    run_tasks(backward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[W.dtype], _integers(s["lengths"]))
     found = {"drive": ddrive, "h0": dh0}
     if sums is not None:
         dW = sums[..., :G].sum(2)
         found["W"], found["b"] = dW[:, :, :H], dW[:, :, H]
+    if input_sums is not None:
+        dW = input_sums[..., :G].sum(2)
+        found["W_in"], found["b_in"] = dW[:, :, :R].transpose(1, 2), dW[:, :, R]
     return {n: found[n] for n in wanted}

@@ -205,9 +205,34 @@ def _models(x) -> int:
     return 1 if x is None else x.shape[0]
 
 
+def _inputs(y, x, lengths, like):
+    """Counts and signals beside each other, in the dtype of the weights, 0 past an end: [E or 1, B T, R]."""
+    known = [t.to(like.dtype) for t in (y, x) if t is not None]
+    models = max(t.shape[0] for t in known)
+    rows = torch.cat([t.expand(models, *t.shape[1:]) for t in known], 3)
+    if lengths is not None:
+        late = torch.arange(rows.shape[2], device=rows.device) >= lengths[..., None]
+        rows = rows.masked_fill(late[..., None], 0)
+    return rows.flatten(1, 2)
+
+
+def _driven(drive, y, x, W_in, b_in, lengths, like):
+    """What reaches the gates in every bin, one matrix product for all of them."""
+    if W_in is None:
+        return drive
+    rows, weights = _inputs(y, x, lengths, like), W_in.flatten(2)
+    (E, _, columns), B, T = weights.shape, *next(t for t in (y, x) if t is not None).shape[1:3]
+    rows = rows.expand(E, -1, -1)
+    bias = None if b_in is None else b_in.reshape(E, 1, columns)
+    found = torch.bmm(rows, weights) if bias is None else torch.baddbmm(bias, rows, weights)
+    found = found.view(E, B, T, *W_in.shape[2:])
+    return found if drive is None else found.add_(drive)
+
+
 @torch.no_grad()
-def forward(drive, W, b, h0, lengths, *, config=None):
+def forward(W, drive, b, y, x, W_in, b_in, h0, lengths, *, config=None):
     """((h, h_final), saved): every element of the outputs is written."""
+    drive = _driven(drive, y, x, W_in, b_in, lengths, W)
     E, B, T, D, _ = drive.shape
     H = W.shape[2]
     h, h_final = drive.new_empty(E, B, T, D, H), drive.new_empty(E, B, D, H)
@@ -223,14 +248,14 @@ def forward(drive, W, b, h0, lengths, *, config=None):
 @torch.no_grad()
 def backward(saved, grads, config=None):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
-    s, wanted, drive, W = saved, saved["wanted"], saved["drive"], saved["W"]
-    E, B, T, D, G = drive.shape
-    H = W.shape[2]
+    s, wanted, W = saved, saved["wanted"], saved["W"]
+    E, B, T, D, H = s["h"].shape
+    G = 3 * H
     dh, dfinal = grads["h"], grads["h_final"]
-    ddrive, delta = drive.new_empty(E, B, T, D, G), drive.new_empty(E, D, B * T, G)
-    before, dh0 = drive.new_empty(E, D, B * T, H), drive.new_empty(E, B, D, H)
-    constants = launch(B, H, drive.dtype, config)
-    tensors = _stand_ins((dh, dfinal, s["h"], s["gates"], W, s["h0"], s["lengths"]), drive)
+    ddrive, delta = W.new_empty(E, B, T, D, G), W.new_empty(E, D, B * T, G)
+    before, dh0 = W.new_empty(E, D, B * T, H), W.new_empty(E, B, D, H)
+    constants = launch(B, H, W.dtype, config)
+    tensors = _stand_ins((dh, dfinal, s["h"], s["gates"], W, s["h0"], s["lengths"]), W)
     backward_kernel[(-(-B // constants["BLOCK_B"]), D, E)](
         ddrive, delta, before, dh0, *tensors, B, T, D, H, _models(s["lengths"]),
         HAS_H0=s["h0"] is not None, HAS_DH=dh is not None, HAS_FINAL=dfinal is not None,
@@ -241,4 +266,9 @@ def backward(saved, grads, config=None):
         found["W"] = before.mT @ delta
     if "b" in wanted:
         found["b"] = delta.sum(2)
+    if "b_in" in wanted:
+        found["b_in"] = ddrive.sum((1, 2))
+    if "W_in" in wanted:
+        rows = _inputs(s["y"], s["x"], s["lengths"], W).expand(E, -1, -1)
+        found["W_in"] = torch.bmm(rows.mT, ddrive.view(E, B * T, D * G)).view(E, -1, D, G)
     return {n: found[n] for n in wanted}

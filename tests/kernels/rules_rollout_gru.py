@@ -13,7 +13,7 @@ from neurorbit.kernels.spec import Case, KernelSpec
 OPTIONS: tuple[str, ...] = ()
 STATE: dict[str, Any] = {}
 MEMBERS = ("E", "B")
-COMPARED = ("drive", "W", "b", "h0")
+COMPARED = ("drive", "W", "b", "W_in", "b_in", "h0")
 SAME_BITS = "odd-sizes"
 member = contract.sliced
 
@@ -27,13 +27,12 @@ def check_segments(
     for argument in spec.arguments:
         if "D" in argument.dims and arguments[argument.name] is not None:
             onward[argument.name] = arguments[argument.name].narrow(argument.dims.index("D"), 0, 1)
-    T, lengths = case.sizes["T"], arguments["lengths"]
+    T = case.sizes["T"]
     cut = max(1, T // 2)
     state, parts = onward["h0"], []
     for start, stop in ((0, cut), (cut, T)):
         if start < stop:
-            part = onward | {"h0": state, "drive": onward["drive"][:, :, start:stop]}
-            part["lengths"] = None if lengths is None else (lengths - start).clamp(0, stop - start)
+            part = contract.along_time(spec, onward | {"h0": state}, start, stop)
             (found, state), _ = module.forward(**part, **launch)
             parts.append(found)
     assert torch.equal(torch.cat(parts, 2), h[:, :, :, :1]) and torch.equal(state, end[:, :, :1])

@@ -45,6 +45,7 @@ class ConvseqObjective:
         self.factors = {n: v for n, v in factors.items() if bool((v > 0).any())}
         self.term_names = ("loss", *self.factors)
         self.measure_names: tuple[str, ...] = ()
+        self.penalty: Tensor | None = None
         E = len(members)
         self._response: Tensor | None = None  # [E, K, T'] of the last step
         self._peaks: Tensor | None = None  # [E, K, T'] of the last look, uint8

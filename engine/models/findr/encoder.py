@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from neurorbit.bindings.latent_sde_elbo import GruWeights
 from neurorbit.bindings.rollout_gru import rollout_gru
 from neurorbit.engine.models.findr.initialise import bias, lecun, orthogonal_gates, stacked
 
@@ -36,17 +37,17 @@ class Encoder(nn.Module):
             },
         )  # fmt: skip
 
+    def weights(self, session: int = 0) -> GruWeights:
+        """As the rollout takes them."""
+        own, gates = self.own, (2, 3 * self.size)
+        W_in = self.W_in[session]["W"].unflatten(2, gates)  # type: ignore[index,operator]
+        return GruWeights(W_in, own["b_in"].unflatten(1, gates), own["W"], own["b"])
+
     def forward(self, counts: Tensor, inputs: Tensor | None, lengths: Tensor, session: int = 0) -> Tensor:
-        """counts [E or 1, B, T, N] of any dtype, inputs [E or 1, B, T, U], lengths [E or 1, B].
+        """counts [E or 1, B, T, N], inputs [E or 1, B, T, U], lengths [E or 1, B].
 
         What follows a trial's end has no effect.
         """
-        W = torch.cat((self.W_in[session]["W"], self.own["b_in"][:, None]), 1)  # type: ignore[index]
-        N, (E, width, _) = counts.shape[3], W.shape
-        x = W.new_empty(max(len(counts), 1 if inputs is None else len(inputs)), *counts.shape[1:3], width)
-        x[..., :N] = counts
-        if inputs is not None:
-            x[..., N:-1] = inputs
-        x[..., -1] = 1  # meets the bias: no copy of it for every bin
-        drive = torch.bmm(x.flatten(1, 2).expand(E, -1, -1), W).view(E, *x.shape[1:3], 2, 3 * self.size)
-        return rollout_gru(drive, self.own["W"], self.own["b"], lengths=lengths, backend=self.backend).h.flatten(3)
+        W_in, b_in, W, b = self.weights(session)
+        h = rollout_gru(None, W, b, y=counts, x=inputs, W_in=W_in, b_in=b_in, lengths=lengths, backend=self.backend).h
+        return h.flatten(3)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from neurorbit.bindings.latent_sde_elbo import DrivenDrift
 from neurorbit.bindings.rollout_gated_sde import GatedWeights, gated_drift, rollout_gated_sde
 from neurorbit.engine.models.findr.initialise import bias, lecun, on_latents, stacked
 
@@ -49,6 +50,10 @@ class GatedFlow(nn.Module):
         own = self.own
         further = tuple((own[f"W{k}"], own[f"b{k}"]) for k in range(2, self.depth + 1))
         return GatedWeights(own["Wg"], own["bg"], own["W1"], own["b1"], own["Wo"], own["bo"], further)
+
+    def driven(self) -> DrivenDrift:
+        """These weights and those of what drives the drift."""
+        return DrivenDrift(self.weights(), self.own["V"] if "V" in self.own else None)
 
     def drive(self, x: Tensor | None, e: Tensor | None = None) -> Tensor | None:
         """What x [E or 1, B, T, U], and e [E, B, T, D - U] after it, add to the gate and the first hidden layer:

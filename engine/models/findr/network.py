@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from neurorbit.bindings.latent_sde_elbo import divergence, latent_sde_elbo
 from neurorbit.bindings.poisson_readout import FLOOR_HZ, PoissonReadout, poisson_readout
 from neurorbit.engine.models.findr.config import FindrConfig
 from neurorbit.engine.models.findr.encoder import Encoder
@@ -121,11 +122,29 @@ class Findr(nn.Module):
         e = self.encode(trials.counts, trials, session)
         return self.posterior_path(e, trials, noise_seed, first_step)
 
+    def elbo(
+        self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood at a sample of the posterior and divergence from the prior, [E, B] each."""
+        if self.posterior is None or not isinstance(self.flow, GatedFlow) or self.irrelevant is not None:
+            path = self.infer(trials, session, noise_seed, first_step)
+            return self.score(path.z, trials, session).nll, self.kl(path, trials)
+        own, streams = self.readout[session], None
+        if noise_seed is not None:
+            streams = torch.arange(trials.counts.shape[1], device=self.s.device).expand(self.n_models, -1)
+        return latent_sde_elbo(
+            trials.counts, self.encoder.weights(session), self.posterior.driven(), self.flow.driven(), self.C(session),
+            a=self.a, sigma=self.sigma, noise_seed=noise_seed, noise_stream=streams, first_step=first_step,
+            x=trials.inputs, lengths=trials.lengths, bin_s=self.bin_s, link=self.config.model.link,
+            bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]
+            baseline_trial=trials.by_trial, baseline_time=trials.by_bin, backend=self.config.backend,
+        )  # fmt: skip
+
     def kl(self, path: Path, trials: Trials) -> Tensor:
         """Divergence [E, B] of the posterior from the prior along its path, both drifts at the same state."""
         z0 = path.z.new_zeros(path.z.shape[0], path.z.shape[1], path.z.shape[3])
         mu = self.flow.along(path.z, z0, trials.inputs, trials.lengths)
-        return 0.5 * self.a * ((mu - path.mu) / self.sigma[:, None, None]).square().sum((2, 3))
+        return divergence(mu, path.mu, self.sigma, self.a)
 
     def score(self, z: Tensor, trials: Trials, session: int = 0) -> PoissonReadout:
         """Negative log-likelihood of the counts, by trial and by neuron."""

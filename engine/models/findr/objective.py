@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurorbit.engine.models.findr.config import FindrConfig
 from neurorbit.engine.models.findr.members import Member
-from neurorbit.engine.models.findr.network import Findr, Path, Trials
+from neurorbit.engine.models.findr.network import Findr
 from neurorbit.engine.models.findr.prepared import Batches, Session
 from neurorbit.engine.models.findr.principal import principal_readouts
 
@@ -44,7 +44,7 @@ class FindrObjective:
             for part in (_NOISE, _VALIDATION)
         }
         self._bins = max(s.counts.shape[1] for s in sessions)
-        self._factors = self._l2_factors(device)
+        self.penalty = self._l2_factors(device)
         self._step = 0
         self._constants = {
             f"baseline/{i}/{name}": getattr(s, name) for i, s in enumerate(sessions) for name in ("by_trial", "by_bin")
@@ -68,26 +68,25 @@ class FindrObjective:
         return torch.cat(parts).to(device)
 
     def terms(self, step: int) -> list[Tensor]:
-        """Negative log-likelihood, beta KL and L2 of a step's batch, each [E]."""
+        """Negative log-likelihood and beta KL of a step's batch, each [E]; L2 is the penalty."""
         self._step = step
-        path, trials, session = self._path(step)
+        session, trials = self.batches.draw(step)
         n_bins = trials.lengths.sum(1)
-        nll = self.module.score(path.z, trials, session).nll.sum(1) / n_bins
-        kl = self.module.kl(path, trials).sum(1) / n_bins
-        flat = torch.cat([p.flatten(1) for p in self.module.parameters()], 1)
-        return [nll, self._beta(step) * kl, flat.square() @ self._factors]
+        nll, kl = (x.sum(1) / n_bins for x in self.module.elbo(trials, session, *self._noise(step)))
+        return [nll, self._beta(step) * kl]
 
     def _beta(self, step: int) -> float:
         return self.config.loss.beta(step // self.batches.per_epoch)
 
-    def _path(self, step: int) -> tuple[Path, Trials, int]:
-        session, trials = self.batches.draw(step)
-        return self.module.infer(trials, session, self._seeds[_NOISE], step * self._bins), trials, session
+    def _noise(self, step: int) -> tuple[Tensor, int]:
+        """Seeds and first step of a step's noise."""
+        return self._seeds[_NOISE], step * self._bins
 
     @torch.no_grad()
     def where(self, step: int, model: int) -> str:
         """How many trials of a step's batch have latents that are not finite."""
-        path, _, _ = self._path(step)
+        session, trials = self.batches.draw(step)
+        path = self.module.infer(trials, session, *self._noise(step))
         bad = int((~path.z[model].isfinite().all(-1).all(-1)).sum())
         return f"in {bad} of the {path.z.shape[1]} trials of the batch its latents are not finite" if bad else ""
 
@@ -110,9 +109,9 @@ class FindrObjective:
             for first in range(0, numbers.shape[1], size):
                 at = slice(first, first + size)
                 trials = session.gather(numbers[:, at], rows, lengths[:, at])
-                path = self.module.infer(trials, i, self._seeds[_VALIDATION], first * self._bins)
-                nll += self.module.score(path.z, trials, i).nll.sum(1)
-                kl += self.module.kl(path, trials).sum(1)
+                terms = self.module.elbo(trials, i, self._seeds[_VALIDATION], first * self._bins)
+                nll += terms[0].sum(1)
+                kl += terms[1].sum(1)
                 n_bins += trials.lengths.sum(1)
         nll, kl = nll / n_bins, kl / n_bins
         done = (self._step + 1) // self.batches.per_epoch

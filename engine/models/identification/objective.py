@@ -83,6 +83,7 @@ class IdentificationObjective:
         self._series = series
         self.term_names = ("loss", *self.factors)
         self.measure_names: tuple[str, ...] = ()
+        self.penalty: Tensor | None = None
 
     def terms(self, step: int) -> list[Tensor]:
         """The error of the observed units, and the penalties in use; each [E]."""

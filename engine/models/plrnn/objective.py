@@ -78,6 +78,7 @@ class PlrnnObjective:
         self._constants["start"] = _first_whole_row(series)
         self.term_names = ("loss", *self.regulariser.terms())
         self.measure_names: tuple[str, ...] = MEASURES if config.evaluation.every_epochs else ()
+        self.penalty: Tensor | None = None
 
     def terms(self, step: int) -> list[Tensor]:
         """Mean squared error of the forced predictions, and the penalties in use; each [E]."""

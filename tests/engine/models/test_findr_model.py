@@ -18,6 +18,7 @@ from neurorbit.engine.models.findr.network import Findr, Trials
 from neurorbit.engine.models.findr.objective import _NOISE, FindrObjective
 from neurorbit.engine.models.findr.prepared import Batches, prepare
 from neurorbit.engine.simulate.decision import decision
+from neurorbit.engine.training.stack import ParameterStack
 
 CPU = torch.device("cpu")
 TRIALS = decision(n_trials=31, n_neurons=7, shortest=5, longest=14, seed=3)
@@ -66,7 +67,8 @@ def test_objective_against_plain_formulas_per_trial() -> None:
     o = objective(config)
     step = 2 * o.batches.per_epoch + 1  # in the third epoch
     with torch.no_grad():
-        nll, kl, l2 = o.terms(step)
+        nll, kl = o.terms(step)
+        l2 = ParameterStack(o.module.named_parameters()).add_squares(o.penalty)
         session, seen = o.batches.draw(step)
         paths = {seed is None: o.module.infer(seen, session, seed, step * 14).z for seed in (None, o._seeds[_NOISE])}
         for e in (0, 2):
@@ -256,7 +258,8 @@ def test_task_irrelevant_gru_is_the_same_in_every_trial() -> None:
             rows.append(h[0] @ gru.readout[0]["R"][1] + gru.readout[0]["c"][1])
     torch.testing.assert_close(gru(6)[1], torch.stack(rows))
     o = objective(dataclasses.replace(SMALL, model=ModelConfig(irrelevant_size=5)))
-    nll, _, l2 = o.terms(0)
+    nll, _ = o.terms(0)
+    l2 = ParameterStack(o.module.named_parameters()).add_squares(o.penalty)
     assert o.module.irrelevant is not None
     squares = sum(float(p[0].detach().square().mean()) for p in o.module.irrelevant.parameters())
     assert float(l2[0].detach()) == pytest.approx(1e-4 * squares, rel=0.05)

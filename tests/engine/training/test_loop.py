@@ -45,6 +45,7 @@ class ParabolaProblem:
         self.module = Parabola(E)
         self.labels = tuple(f"model {e}" for e in range(E))
         self.measure_names: tuple[str, ...] = ()
+        self.penalty: Tensor | None = None
         self.bad, self.at, self.term, self.stop_at = bad, at, term, stop_at
         self.count = torch.zeros(E)
         self.enough: Tensor | None = None  # steps after which each model is finished

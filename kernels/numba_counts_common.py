@@ -1,9 +1,6 @@
-"""Spike counts of one, two or four bytes in SIMD lanes, and the logarithms of their factorials."""
-
-import math
+"""Spike counts of one, two or four bytes: in SIMD lanes, one by one, and which of sixty-four are above a bound."""
 
 import numba
-import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
@@ -16,8 +13,6 @@ from neurorbit.kernels.numba_math_common import INLINE
 
 UINT8, INT16, INT32 = range(3)
 CODES = {torch.uint8: UINT8, torch.int16: INT16, torch.int32: INT32}
-LOG_FACTORIALS = np.array([math.lgamma(k + 1) for k in range(256)])  # of counts 0 .. 255
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 def _counts(bits, signed):
@@ -65,24 +60,28 @@ def counts_at(code, address, at, count, like):
     return _words(address, at, count, like)
 
 
-def _above_one(bits, signed):
-    """An intrinsic: bit i of the result says whether count number at + i behind the address is above 1, i < 64."""
+def _above(bits):
+    """An intrinsic: bit i of the result says whether count number at + i behind the address is above bound, i < 64."""
 
     @intrinsic
-    def load(typingctx, address, at):
+    def load(typingctx, address, at, bound):
         def codegen(context, builder, sig, args):
-            integers, i64 = ir.VectorType(ir.IntType(bits), 64), ir.IntType(64)
+            one, i64 = ir.IntType(bits), ir.IntType(64)
+            integers, undefined = ir.VectorType(one, 64), ir.Constant(ir.VectorType(one, 64), ir.Undefined)
             place = builder.add(args[0], builder.mul(args[1], ir.Constant(i64, bits // 8)))
             counts = builder.load(builder.inttoptr(place, integers.as_pointer()), align=bits // 8)
-            compare = builder.icmp_signed if signed else builder.icmp_unsigned
-            return builder.bitcast(compare(">", counts, ir.Constant(integers, [1] * 64)), i64)
+            low = builder.trunc(args[2], one)
+            low = builder.insert_element(undefined, low, ir.Constant(ir.IntType(32), 0))
+            bounds = builder.shuffle_vector(low, undefined, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
+            compare = builder.icmp_unsigned if bits == 8 else builder.icmp_signed
+            return builder.bitcast(compare(">", counts, bounds), i64)
 
-        return types.int64(types.int64, types.int64), codegen
+        return types.int64(types.int64, types.int64, types.int64), codegen
 
     return load
 
 
-_bytes_above, _shorts_above, _words_above = _above_one(8, False), _above_one(16, True), _above_one(32, True)
+_bytes_above, _shorts_above, _words_above = _above(8), _above(16), _above(32)
 
 
 @intrinsic
@@ -123,20 +122,20 @@ def count_at(code, address, at):
 
 
 @numba.njit(**JIT)
-def above_one(code, address, at, count, end):
-    """Bit i: whether count number at + i is above 1, for i < min(count, 64); there are `end` counts in all."""
+def above(bound, code, address, at, count, end):
+    """Bit i: whether count number at + i is above the bound, for i < min(count, 64); there are `end` counts in all."""
     bits = 0
     if at + 64 > end:
         for i in range(min(count, 64)):
-            if count_at(code, address, at + i) > 1:
+            if count_at(code, address, at + i) > bound:
                 bits |= 1 << i
         return bits
     if code == UINT8:
-        bits = _bytes_above(address, at)
+        bits = _bytes_above(address, at, bound)
     elif code == INT16:
-        bits = _shorts_above(address, at)
+        bits = _shorts_above(address, at, bound)
     else:
-        bits = _words_above(address, at)
+        bits = _words_above(address, at, bound)
     return bits if count >= 64 else bits & ((1 << count) - 1)
 
 
@@ -153,14 +152,3 @@ def prefetch_byte(typingctx, address, offset):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
-
-
-@numba.njit(**JIT)
-def log_factorial(count, table):
-    """log count!: from the table, or Stirling's series beyond it."""
-    if count < table.size:
-        return table[count]
-    inverse = 1 / count
-    square = inverse * inverse
-    series = inverse * (1 / 12 - square * (1 / 360 - square / 1260))
-    return (count + 0.5) * math.log(count) - count + HALF_LOG_TWO_PI + series
