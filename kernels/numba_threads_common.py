@@ -22,6 +22,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from neurorbit.kernels.numba_common import JIT, pointer
+
+INTEGERS = np.empty(0, np.int64)  # for `vector` and `matrix`
 _TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 _INTEGER = ir.IntType(64)
 Share = tuple[int, ...]
@@ -51,6 +54,27 @@ def _give(typingctx, address, number):
     return types.void(types.int64, types.int64), codegen
 
 
+@intrinsic
+def _do(typingctx, address, first, last, share, block):
+    """Calls the C function `void f(int64_t, int64_t, int64_t, int64_t)` at the address."""
+
+    def codegen(context, builder, sig, args):
+        function = ir.FunctionType(ir.VoidType(), [_INTEGER] * 4).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), args[1:])
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(integer, integer, integer, integer, integer), codegen
+
+
+def _enter_compiled(data):
+    """Every thread of a team begins here and does its shares, without Python."""
+    job = numba.carray(data, (6,), np.int64)
+    thread_number, team_size, entry, tasks, workers, block = job[0], job[1], job[2], job[3], job[4], job[5]
+    for share in range(_number_from(thread_number), workers, _number_from(team_size)):
+        _do(entry, tasks * share // workers, tasks * (share + 1) // workers, share, block)
+
+
 def _enter(data):
     """Every thread of a team begins here; one without a share returns at once, without a turn at Python's lock."""
     job = numba.carray(data, (4,), np.int64)
@@ -69,6 +93,9 @@ class _Team:
         self._parallel.restype = None
         self._shares = _TEAM_FUNCTION(self._do_shares)
         self._entry = numba.cfunc(types.void(types.voidptr), cache=True)(_enter)
+        self._compiled = numba.cfunc(types.void(types.voidptr), cache=True)(_enter_compiled)
+        self._numbers_at = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num,
+                                                                            quick.omp_get_num_threads)]  # fmt: skip
         self._addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num, self._shares)]
         self._jobs: dict[int, _Job] = {}
         self._numbers, self._known = count(1), threading.local()
@@ -100,6 +127,11 @@ class _Team:
             raise errors[0]
         if left:  # a signal's error came as a thread entered, where ctypes drops it: its shares were not done
             raise KeyboardInterrupt("a signal stopped a kernel, whose result is discarded")
+
+    def run_compiled(self, entry: int, tasks: int, workers: int, block: int) -> None:
+        """The same for a compiled entry: no thread of the team takes a turn at Python's lock."""
+        job = array("q", [*self._numbers_at, entry, tasks, workers, block])
+        self._parallel(self._compiled.address, job.buffer_info()[0], torch.get_num_threads(), 0)
 
 
 @cache
@@ -154,3 +186,49 @@ def run_tasks(function: Callable[..., Any], tasks: int, *args: Any, numbered: bo
             wait(others)
         for other in others:
             other.result()
+
+
+_ENTRY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+
+
+@cache
+def _entry_of(function: Callable[..., Any]) -> tuple[int, Callable[..., None], Any]:
+    """(address, the same for a call from Python, what keeps it) of a compiled entry."""
+    compiled = numba.cfunc(types.void(*[types.int64] * 4), cache=True)(function)
+    return compiled.address, _ENTRY(compiled.address), compiled
+
+
+def run_compiled(function: Callable[..., Any], tasks: int, *arrays: np.ndarray) -> None:
+    """function(first, last, share, address) over all tasks as `run_tasks` does, in compiled code alone.
+
+    `function` is plain and compiled here as a C function; at the address it finds the arrays (C order, one or two
+    dims) as `vector` and `matrix` read them.
+    """
+    block = array("q")
+    for x in arrays:
+        block.extend((x.__array_interface__["data"][0], x.shape[0], x.shape[-1]))
+    place, workers = block.buffer_info()[0], workers_for(tasks)
+    address, call, _ = _entry_of(function)
+    if workers == 1:
+        call(0, tasks, 0, place)
+    elif team := _team():
+        team.run_compiled(address, tasks, workers, place)
+    else:
+        shares = [(tasks * i // workers, tasks * (i + 1) // workers, i, place) for i in range(workers)]
+        others = [_pool(workers - 1).submit(call, *share) for share in shares[1:]]
+        call(*shares[0])
+        wait(others)
+
+
+@numba.njit(**JIT)
+def vector(address, k, like):
+    """The k-th array of `run_compiled`, of one dim and of the dtype of the array `like`."""
+    p = numba.carray(pointer(address, INTEGERS), (3 * k + 3,))
+    return numba.carray(pointer(p[3 * k], like), (p[3 * k + 1],))
+
+
+@numba.njit(**JIT)
+def matrix(address, k, like):
+    """The same of two dims."""
+    p = numba.carray(pointer(address, INTEGERS), (3 * k + 3,))
+    return numba.carray(pointer(p[3 * k], like), (p[3 * k + 1], p[3 * k + 2]))

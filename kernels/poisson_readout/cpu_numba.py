@@ -18,7 +18,7 @@ from neurorbit.kernels.numba_counts_common import (
 )
 from neurorbit.kernels.numba_functions_common import first, load_at, load_first, store_first
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
-from neurorbit.kernels.numba_threads_common import run_tasks
+from neurorbit.kernels.numba_threads_common import INTEGERS, matrix, run_compiled, vector
 from neurorbit.kernels.poisson_readout.numba_factorials import LOG_FACTORIALS, log_factorial
 from neurorbit.kernels.poisson_readout.numba_links import LINK_CODES, cost, slope
 
@@ -257,6 +257,49 @@ def add_to_baselines(tile, dtrial, dtime, places, rows, n0, count, S):
                 store_first(dtime, place, load_first(dtime, place, left) + value, left)
 
 
+DOUBLES = np.empty(0, np.float64)
+
+
+@numba.njit(**JIT)
+def run_forward(first, last, p, like):
+    """The tasks of a forward pass, on the arrays of `run_compiled` in the order of their arguments."""
+    where, S, F = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), vector(p, 2, like)
+    bins, counts = matrix(p, 3, INTEGERS), vector(p, 4, INTEGERS)
+    forward_tasks(first, last, where, S, F, like, bins, counts, matrix(p, 5, DOUBLES), matrix(p, 6, DOUBLES))
+
+
+@numba.njit(**JIT)
+def run_backward(first, last, p, like):
+    """The tasks of a backward pass."""
+    where, S, F = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), vector(p, 2, like)
+    bins, counts = matrix(p, 3, INTEGERS), vector(p, 4, INTEGERS)
+    backward_tasks(first, last, where, S, F, like, bins, counts, matrix(p, 5, DOUBLES))
+
+
+def forward_single(first, last, share, p):
+    run_forward(first, last, p, np.empty(0, np.float32))
+
+
+def forward_double(first, last, share, p):
+    run_forward(first, last, p, np.empty(0, np.float64))
+
+
+def backward_single(first, last, share, p):
+    run_backward(first, last, p, np.empty(0, np.float32))
+
+
+def backward_double(first, last, share, p):
+    run_backward(first, last, p, np.empty(0, np.float64))
+
+
+def constant_entry(first, last, share, p):
+    S, where = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS)
+    bins, counts, table = matrix(p, 2, INTEGERS), vector(p, 3, INTEGERS), vector(p, 6, DOUBLES)
+    constant_tasks(first, last, S, where[0], bins, counts, matrix(p, 4, DOUBLES), matrix(p, 5, DOUBLES), table)
+
+
+FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
+BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
 _LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
 
 
@@ -353,16 +396,23 @@ def _numbers(bin_s: float, floor_hz: float, dtype) -> np.ndarray:
     return np.array([bin_s, math.log(bin_s), floor_hz]).astype(dtype)
 
 
-def _constant(s, S, grid: Grid, bins, counts) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of log y! over each bin and over each neuron, one row for all models when data and bins are shared."""
-    B, T, N = S[1:4]
-    models = max(_models(s["y"]), bins.shape[0])
-    row_sums, column_sums = np.zeros((models * grid.columns, B * T)), np.zeros((models * grid.rows, N))
-    run_tasks(
-        constant_tasks, models * grid.columns * grid.rows, np.array(S, np.int64), s["y"].data_ptr(), bins, counts,
-        row_sums, column_sums, LOG_FACTORIALS,
-    )  # fmt: skip
-    return row_sums.reshape(models, grid.columns, B * T).sum(1), column_sums.reshape(models, grid.rows, N).sum(1)
+@numba.njit(**JIT)
+def add_up(nll, per_neuron, row_sums, column_sums, constant_rows, constant_columns, S):
+    """Sums of the tasks' sums, and of log y!, of which one row may be for all models."""
+    B, T, N, columns, rows = S[1], S[2], S[3], S[8], S[9]
+    for e in range(nll.shape[0]):
+        own = e if constant_rows.shape[0] > columns else 0
+        for b in range(B):
+            total_ = 0.0
+            for t in range(b * T, (b + 1) * T):
+                for i in range(columns):
+                    total_ += row_sums[e * columns + i, t] + constant_rows[own * columns + i, t]
+            nll[e, b] = total_
+        for n in range(N):
+            total_ = 0.0
+            for i in range(rows):
+                total_ += column_sums[e * rows + i, n] + constant_columns[own * rows + i, n]
+            per_neuron[e, n] = total_
 
 
 def forward(z, C, bias, baseline_trial, baseline_time, y, lengths, mask, *, link, bin_s, floor_hz):
@@ -370,21 +420,18 @@ def forward(z, C, bias, baseline_trial, baseline_time, y, lengths, mask, *, link
     E, B, T, M = z.shape
     N, like = C.shape[1], _LIKE[z.dtype]
     grid = _grid(B, T, N, M, z.dtype, False)
+    tasks = grid.columns * grid.rows
     z, bias, trial, time, y = contiguous(z, bias, baseline_trial, baseline_time, y)
     s = {"z": z, "C": C, "bias": bias, "baseline_trial": trial, "baseline_time": time, "y": y}
-    S, (bins, counts) = _sizes(s, grid, link), _listed_bins(lengths, mask, B, T)
+    S, (bins, counts) = np.array(_sizes(s, grid, link), np.int64), _listed_bins(lengths, mask, B, T)
     readout, _ = _packed(C, grid, False)
-    row_sums, column_sums = np.zeros((E * grid.columns, B * T)), np.zeros((E * grid.rows, N))
-    run_tasks(
-        forward_tasks, E * grid.columns * grid.rows, addresses(z, readout, bias, trial, time, y), np.array(S, np.int64),
-        _numbers(bin_s, floor_hz, like.dtype), like, bins, counts, row_sums, column_sums,
-    )  # fmt: skip
-    by_bin, by_neuron = _constant(s, S, grid, bins, counts)
-    by_bin = by_bin + row_sums.reshape(E, grid.columns, B * T).sum(1)
-    by_neuron = by_neuron + column_sums.reshape(E, grid.rows, N).sum(1)
+    models = max(_models(y), len(bins))  # log y! is that of all models where data and bins are shared
+    sums = [np.zeros((n * k, size)) for n in (E, models) for k, size in ((grid.columns, B * T), (grid.rows, N))]
+    numbers, where = _numbers(bin_s, floor_hz, like.dtype), addresses(z, readout, bias, trial, time, y)
+    run_compiled(FORWARD[z.dtype], E * tasks, where, S, numbers, bins, counts, *sums[:2])
+    run_compiled(constant_entry, models * tasks, S, addresses(y), bins, counts, *sums[2:], LOG_FACTORIALS)
     nll, per_neuron = z.new_empty(E, B), z.new_empty(E, N)
-    nll.copy_(torch.from_numpy(by_bin.reshape(E, B, T).sum(2)))
-    per_neuron.copy_(torch.from_numpy(by_neuron))
+    add_up(nll.numpy(), per_neuron.numpy(), *sums, S)
     return (nll, per_neuron), {}
 
 
@@ -430,10 +477,10 @@ def backward(saved, grads):
         turned, dnll, dneuron, dz, dC, dtrial, dtime,
     )  # fmt: skip
     bias_sums = np.zeros((E * grid.rows, N))
-    run_tasks(
-        backward_tasks, E * grid.columns * grid.rows, where, np.array(S, np.int64),
-        _numbers(saved["bin_s"], saved["floor_hz"], like.dtype), like, bins, counts, bias_sums,
-    )  # fmt: skip
+    numbers = _numbers(saved["bin_s"], saved["floor_hz"], like.dtype)
+    run_compiled(
+        BACKWARD[dtype], E * grid.columns * grid.rows, where, np.array(S, np.int64), numbers, bins, counts, bias_sums
+    )
     found = {"baseline_trial": dtrial, "baseline_time": dtime}
     if "bias" in wanted:
         found["bias"] = torch.from_numpy(bias_sums.reshape(E, grid.rows, N).sum(1)).to(dtype)

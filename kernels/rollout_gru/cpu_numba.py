@@ -30,7 +30,7 @@ from neurorbit.kernels.numba_functions_common import (
 )
 from neurorbit.kernels.numba_memory_common import empty
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
-from neurorbit.kernels.numba_threads_common import run_tasks
+from neurorbit.kernels.numba_threads_common import INTEGERS, matrix, run_compiled, vector
 from neurorbit.kernels.rollout_gru.numba_inputs import add_input_gradient, input_row, list_events
 
 FEW_ROWS, MANY_ROWS = 8, 32  # sequences of one task: many where the weights outgrow the cache, so that they share them
@@ -296,7 +296,32 @@ def backward_tasks(begin, end, where, S, like, lengths):
                 store_first(dh0, (i * D + d) * H + j, load_first(g, i * row + j, H - j), H - j)
 
 
-_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+def forward_single(first, last, share, p):
+    """The tasks in float32."""
+    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
+    forward_tasks(first, last, where, S, np.empty(0, np.float32), lengths)
+
+
+def forward_double(first, last, share, p):
+    """The tasks in float64."""
+    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
+    forward_tasks(first, last, where, S, np.empty(0, np.float64), lengths)
+
+
+def backward_single(first, last, share, p):
+    """The tasks in float32."""
+    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
+    backward_tasks(first, last, where, S, np.empty(0, np.float32), lengths)
+
+
+def backward_double(first, last, share, p):
+    """The tasks in float64."""
+    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
+    backward_tasks(first, last, where, S, np.empty(0, np.float64), lengths)
+
+
+FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
+BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
 _NONE = np.empty((0, 0), np.int64)
 
 
@@ -337,7 +362,7 @@ def forward(W, drive, b, y, x, W_in, b_in, h0, lengths):
     h, h_final = empty(W, E, B, T, D, H), W.new_empty(E, B, D, H)
     gates, weights = empty(W, E, B, T, D, 4, H), _panels(W, S[8])
     where = addresses(h, h_final, gates, drive, weights, b, h0, y, x, W_in, b_in)
-    run_tasks(forward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[W.dtype], _integers(lengths))
+    run_compiled(FORWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(lengths))
     return (h, h_final), {"h": h, "gates": gates}
 
 
@@ -357,7 +382,7 @@ def backward(saved, grads):
     input_sums = empty(W, E, D, blocks, R + 1, gate_row) if wants_inputs else None
     turned = _panels(W.mT, S[6])
     where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0, y, x, input_sums)
-    run_tasks(backward_tasks, E * D * blocks, where, np.array(S, np.int64), _LIKE[W.dtype], _integers(s["lengths"]))
+    run_compiled(BACKWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(s["lengths"]))
     found = {"drive": ddrive, "h0": dh0}
     if sums is not None:
         dW = sums[..., :G].sum(2)
