@@ -44,6 +44,31 @@ def panels_of(matrix: torch.Tensor) -> torch.Tensor:
     return packed
 
 
+@numba.njit(**JIT)
+def _pack(matrix, packed, turned):
+    """packed[e, p, k, j] = column p width + j of row k of matrix e or of its transpose, 0 past the last one."""
+    _, panels, K, width = packed.shape
+    J = matrix.shape[1] if turned else matrix.shape[2]
+    for e in range(len(matrix)):
+        for p in range(panels):
+            n = max(0, min(width, J - p * width))
+            for k in range(K):
+                for j in range(n):
+                    packed[e, p, k, j] = matrix[e, p * width + j, k] if turned else matrix[e, k, p * width + j]
+                for j in range(n, width):
+                    packed[e, p, k, j] = 0
+
+
+def packed_panels(matrix: torch.Tensor, columns: int, *, turned: bool = False) -> torch.Tensor:
+    """[.., K, J], or its transpose, as `panels_of` makes it of `columns` columns; in compiled code, for small ones."""
+    *_, K, J = matrix.shape
+    flat = matrix.detach().reshape(-1, K, J).contiguous()
+    width = panel_width(matrix.dtype)
+    packed = flat.new_empty(len(flat), -(-columns // width), J if turned else K, width)
+    _pack(flat.numpy(), packed.numpy(), turned)
+    return packed
+
+
 def _at(context, builder, array_type, array, index):
     values = context.make_array(array_type)(context, builder, array)
     return cgutils.get_item_pointer(context, builder, array_type, values, [index], wraparound=False)

@@ -435,11 +435,18 @@ def forward(z, C, bias, baseline_trial, baseline_time, y, lengths, mask, *, link
     return (nll, per_neuron), {}
 
 
-def _sum_over(parts: torch.Tensor, axis: int) -> torch.Tensor:
-    """Their sum in the order of the axis, whatever the number of threads."""
-    if parts.shape[axis] == 1:
-        return parts.squeeze(axis)
-    return torch.from_numpy(np.add.reduce(parts.numpy(), axis))
+@numba.njit(**JIT)
+def collect(out, parts):
+    """out [E, N, M] = the sum of the tasks' parts [E, rows, panels, M, width]."""
+    E, N, M = out.shape
+    width = parts.shape[4]
+    for e in range(E):
+        for n in range(N):
+            for m in range(M):
+                total_ = parts[e, 0, n // width, m, n % width]
+                for i in range(1, parts.shape[1]):
+                    total_ += parts[e, i, n // width, m, n % width]
+                out[e, n, m] = total_
 
 
 def backward(saved, grads):
@@ -485,7 +492,8 @@ def backward(saved, grads):
     if "bias" in wanted:
         found["bias"] = torch.from_numpy(bias_sums.reshape(E, grid.rows, N).sum(1)).to(dtype)
     if dz is not None:
-        found["z"] = _sum_over(dz, 1)
+        found["z"] = dz.squeeze(1) if dz.shape[1] == 1 else torch.from_numpy(np.add.reduce(dz.numpy(), 1))
     if dC is not None:
-        found["C"] = _sum_over(dC, 1).transpose(2, 3).reshape(E, grid.panels * width, M)[:, :N].contiguous()
+        found["C"] = C.new_empty(E, N, M)
+        collect(found["C"].numpy(), dC.numpy())
     return {n: found[n] for n in wanted}

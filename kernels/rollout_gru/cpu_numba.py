@@ -29,7 +29,7 @@ from neurorbit.kernels.numba_functions_common import (
     tanh,
 )
 from neurorbit.kernels.numba_memory_common import empty
-from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width, panels_of
+from neurorbit.kernels.numba_product_common import add_product, packed_panels, padded_width, panel_width
 from neurorbit.kernels.numba_threads_common import INTEGERS, matrix, run_compiled, vector
 from neurorbit.kernels.rollout_gru.numba_inputs import add_input_gradient, input_row, list_events
 
@@ -326,7 +326,7 @@ _NONE = np.empty((0, 0), np.int64)
 
 
 def _integers(x):
-    return _NONE if x is None else np.ascontiguousarray(x.to(torch.int64).numpy())
+    return _NONE if x is None else x.to(torch.int64).contiguous().numpy()
 
 
 def _row(columns: int, dtype: torch.dtype) -> int:
@@ -349,9 +349,28 @@ def _sizes(W, drive, b, y, x, W_in, b_in, h0) -> tuple[list[int], int]:
     return sizes, -(-B // rows)
 
 
-def _panels(matrix, columns: int):
-    """Panels of [E, D, K, J], filled up with zeros to `columns`."""
-    return panels_of(torch.nn.functional.pad(matrix, (0, columns - matrix.shape[-1])))
+@numba.njit(**JIT)
+def add_up(sums, dW, db):
+    """dW [E, rows, D, G] and db [E, D, G], the row after them, from the tasks' sums [E, D, blocks, rows + 1, .]."""
+    E, D, blocks, rows, _ = sums.shape
+    G = dW.shape[3]
+    for e in range(E):
+        for k in range(rows):
+            for d in range(D):
+                out = dW[e, k, d] if k < rows - 1 else db[e, d]
+                for j in range(G):
+                    out[j] = sums[e, d, 0, k, j]
+                for i in range(1, blocks):
+                    for j in range(G):
+                        out[j] += sums[e, d, i, k, j]
+
+
+def _added_up(sums, G: int):
+    """The same, allocated."""
+    E, D, _, rows, _ = sums.shape
+    dW, db = sums.new_empty(E, rows - 1, D, G), sums.new_empty(E, D, G)
+    add_up(sums.numpy(), dW.numpy(), db.numpy())
+    return dW, db
 
 
 def forward(W, drive, b, y, x, W_in, b_in, h0, lengths):
@@ -360,7 +379,7 @@ def forward(W, drive, b, y, x, W_in, b_in, h0, lengths):
     S, blocks = _sizes(W, drive, b, y, x, W_in, b_in, h0)
     E, B, T, D, H = S[:5]
     h, h_final = empty(W, E, B, T, D, H), W.new_empty(E, B, D, H)
-    gates, weights = empty(W, E, B, T, D, 4, H), _panels(W, S[8])
+    gates, weights = empty(W, E, B, T, D, 4, H), packed_panels(W, S[8])
     where = addresses(h, h_final, gates, drive, weights, b, h0, y, x, W_in, b_in)
     run_compiled(FORWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(lengths))
     return (h, h_final), {"h": h, "gates": gates}
@@ -380,14 +399,13 @@ def backward(saved, grads):
     ddrive, dh0 = empty(W, E, B, T, D, G) if "drive" in wanted else None, W.new_empty(E, B, D, H)
     sums = W.new_empty(E, D, blocks, H + 1, gate_row) if wants_W else None
     input_sums = empty(W, E, D, blocks, R + 1, gate_row) if wants_inputs else None
-    turned = _panels(W.mT, S[6])
+    turned = packed_panels(W, S[6], turned=True)
     where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0, y, x, input_sums)
     run_compiled(BACKWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(s["lengths"]))
     found = {"drive": ddrive, "h0": dh0}
     if sums is not None:
-        dW = sums[..., :G].sum(2)
-        found["W"], found["b"] = dW[:, :, :H], dW[:, :, H]
+        dW, found["b"] = _added_up(sums, G)
+        found["W"] = dW.transpose(1, 2)
     if input_sums is not None:
-        dW = input_sums[..., :G].sum(2)
-        found["W_in"], found["b_in"] = dW[:, :, :R].transpose(1, 2), dW[:, :, R]
+        found["W_in"], found["b_in"] = _added_up(input_sums, G)
     return {n: found[n] for n in wanted}
