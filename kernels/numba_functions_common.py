@@ -228,6 +228,12 @@ def load_at(array, at):
 
 
 @numba.njit(**JIT)
+def store_at(array, at, value):
+    """array[at : at + LANES] = the lanes of the value."""
+    store_first(array, at, value, LANES)
+
+
+@numba.njit(**JIT)
 def _split(y):
     """(2^n, exp(s) - 1) with y = n ln 2 + s, for y <= 0."""
     y = where_positive(y - number(y, "-80"), y, number(y, "-80"))

@@ -51,10 +51,17 @@ def _pack(matrix, packed, turned):
     J = matrix.shape[1] if turned else matrix.shape[2]
     for e in range(len(matrix)):
         for p in range(panels):
-            n = max(0, min(width, J - p * width))
-            for k in range(K):
+            first = p * width
+            n = max(0, min(width, J - first))
+            if turned:
                 for j in range(n):
-                    packed[e, p, k, j] = matrix[e, p * width + j, k] if turned else matrix[e, k, p * width + j]
+                    for k in range(K):
+                        packed[e, p, k, j] = matrix[e, first + j, k]
+            else:
+                for k in range(K):
+                    for j in range(n):
+                        packed[e, p, k, j] = matrix[e, k, first + j]
+            for k in range(K):
                 for j in range(n, width):
                     packed[e, p, k, j] = 0
 

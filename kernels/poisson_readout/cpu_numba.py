@@ -1,6 +1,7 @@
 """CPU twin of poisson_readout: rates of a few bins and one panel of neurons at a time, never stored."""
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numba
@@ -392,6 +393,7 @@ def _sizes(s, grid: Grid, link: str) -> list[int]:
     ]
 
 
+@cache
 def _numbers(bin_s: float, floor_hz: float, dtype) -> np.ndarray:
     return np.array([bin_s, math.log(bin_s), floor_hz]).astype(dtype)
 

@@ -2,14 +2,16 @@
 
 import numba
 
-from neurorbit.kernels.numba_common import JIT, LANES, fma, splat
+from neurorbit.kernels.numba_common import LANES, fma, splat
 from neurorbit.kernels.numba_counts_common import above, count_at, lowest_bit
-from neurorbit.kernels.numba_functions_common import load_first, store_first
+from neurorbit.kernels.numba_functions_common import load_at, load_first, store_at, store_first
+from neurorbit.kernels.numba_math_common import INLINE
 
-VECTORS = 4  # side by side in registers while the events pass
+VECTORS = 5  # side by side in registers while the events pass
+WIDTH = VECTORS * LANES
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def list_events(rows, values, code, address, y0, N, end, x, x0, U):
     """The rows of the input weights that a bin meets, and by which factors; returns how many there are.
 
@@ -30,38 +32,51 @@ def list_events(rows, values, code, address, y0, N, end, x, x0, U):
     return n
 
 
-@numba.njit(**JIT)
+@numba.njit(**INLINE)
 def input_row(out, bias, has_bias, weights, first, step, rows, values, n, G):
     """out[j] = bias[j] + sum over k < n of values[k] weights[first + rows[k] step + j], for j < G."""
     zero = splat(out.dtype.type(0))
-    for j in range(0, G, VECTORS * LANES):
-        j1, j2, j3, left = j + LANES, j + 2 * LANES, j + 3 * LANES, G - j
-        a, b, c, d = zero, zero, zero, zero
+    whole = G // WIDTH * WIDTH
+    for j in range(0, whole, WIDTH):
+        j1, j2, j3, j4 = j + LANES, j + 2 * LANES, j + 3 * LANES, j + 4 * LANES
+        a, b, c, d, e = zero, zero, zero, zero, zero
         if has_bias:
-            a, b = load_first(bias, j, left), load_first(bias, j1, left - LANES)
-            c, d = load_first(bias, j2, left - 2 * LANES), load_first(bias, j3, left - 3 * LANES)
+            a, b, c, d = load_at(bias, j), load_at(bias, j1), load_at(bias, j2), load_at(bias, j3)
+            e = load_at(bias, j4)
         for k in range(n):
             value, at = splat(values[k]), first + rows[k] * step
-            a = fma(value, load_first(weights, at + j, left), a)
-            b = fma(value, load_first(weights, at + j1, left - LANES), b)
-            c = fma(value, load_first(weights, at + j2, left - 2 * LANES), c)
-            d = fma(value, load_first(weights, at + j3, left - 3 * LANES), d)
-        store_first(out, j, a, left)
-        store_first(out, j1, b, left - LANES)
-        store_first(out, j2, c, left - 2 * LANES)
-        store_first(out, j3, d, left - 3 * LANES)
-
-
-@numba.njit(**JIT)
-def add_input_gradient(sums, gradient, rows, values, n, width):
-    """sums[rows[k] width + j] += values[k] gradient[j] for all k < n, j < width."""
-    for j in range(0, width, VECTORS * LANES):
-        j1, j2, j3, left = j + LANES, j + 2 * LANES, j + 3 * LANES, width - j
-        a, b = load_first(gradient, j, left), load_first(gradient, j1, left - LANES)
-        c, d = load_first(gradient, j2, left - 2 * LANES), load_first(gradient, j3, left - 3 * LANES)
+            a, b = fma(value, load_at(weights, at + j), a), fma(value, load_at(weights, at + j1), b)
+            c, d = fma(value, load_at(weights, at + j2), c), fma(value, load_at(weights, at + j3), d)
+            e = fma(value, load_at(weights, at + j4), e)
+        store_at(out, j, a)
+        store_at(out, j1, b)
+        store_at(out, j2, c)
+        store_at(out, j3, d)
+        store_at(out, j4, e)
+    for j in range(whole, G, LANES):
+        left = G - j
+        a = load_first(bias, j, left) if has_bias else zero
         for k in range(n):
-            value, at = splat(values[k]), rows[k] * width
-            store_first(sums, at + j, fma(value, a, load_first(sums, at + j, left)), left)
-            store_first(sums, at + j1, fma(value, b, load_first(sums, at + j1, left - LANES)), left - LANES)
-            store_first(sums, at + j2, fma(value, c, load_first(sums, at + j2, left - 2 * LANES)), left - 2 * LANES)
-            store_first(sums, at + j3, fma(value, d, load_first(sums, at + j3, left - 3 * LANES)), left - 3 * LANES)
+            a = fma(splat(values[k]), load_first(weights, first + rows[k] * step + j, left), a)
+        store_first(out, j, a, left)
+
+
+@numba.njit(**INLINE)
+def add_input_gradient(sums, gradient, rows, values, n, width):
+    """sums[rows[k] width + j] += values[k] gradient[j] for all k < n, j < width, a multiple of LANES."""
+    whole = width // WIDTH * WIDTH
+    for j in range(0, whole, WIDTH):
+        a, b, c = load_at(gradient, j), load_at(gradient, j + LANES), load_at(gradient, j + 2 * LANES)
+        d, e = load_at(gradient, j + 3 * LANES), load_at(gradient, j + 4 * LANES)
+        for k in range(n):
+            value, at = splat(values[k]), rows[k] * width + j
+            store_at(sums, at, fma(value, a, load_at(sums, at)))
+            store_at(sums, at + LANES, fma(value, b, load_at(sums, at + LANES)))
+            store_at(sums, at + 2 * LANES, fma(value, c, load_at(sums, at + 2 * LANES)))
+            store_at(sums, at + 3 * LANES, fma(value, d, load_at(sums, at + 3 * LANES)))
+            store_at(sums, at + 4 * LANES, fma(value, e, load_at(sums, at + 4 * LANES)))
+    for j in range(whole, width, LANES):
+        a = load_at(gradient, j)
+        for k in range(n):
+            at = rows[k] * width + j
+            store_at(sums, at, fma(splat(values[k]), a, load_at(sums, at)))

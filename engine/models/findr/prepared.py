@@ -37,8 +37,8 @@ class Session:
     def gather(self, trials: Tensor, fold_rows: Tensor, lengths: Tensor | None = None) -> Trials:
         """Trials [E, b] by number, with the baselines of the folds' rows [E]; lengths [E, b] when some are to be 0."""
         return Trials(
-            self.counts[trials],
-            None if self.inputs is None else self.inputs[trials],
+            _chosen(self.counts, trials),
+            None if self.inputs is None else _chosen(self.inputs, trials),
             self.lengths[trials] if lengths is None else lengths,
             self.by_trial[fold_rows[:, None], trials],
             self.by_bin[fold_rows],
@@ -59,6 +59,11 @@ class Session:
             numbers[e, : len(p)], there[e, : len(p)] = p, True
         numbers, there = numbers.to(self.lengths.device), there.to(self.lengths.device)
         return numbers, self.lengths[numbers].masked_fill(~there, 0)
+
+
+def _chosen(x: Tensor, numbers: Tensor) -> Tensor:
+    """x[numbers], in whole rows: several times as fast for bytes."""
+    return x.index_select(0, numbers.flatten()).unflatten(0, numbers.shape)
 
 
 def prepare(config: FindrConfig, sessions: Sequence[SpikeTrials], device: torch.device) -> list[Session]:
