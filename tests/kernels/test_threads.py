@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +61,49 @@ def test_fewer_tasks_than_threads(two_threads, kind):
         found = shares_done(3, numbered=True)
         assert set(found) == {(0, 1, 0), (1, 2, 1), (2, 3, 2)}
     assert len(set(found.values())) == 3 or kind == "plain"
+
+
+def record_share(first, last, share, p):
+    """Compiled: the share of every task, the sum of a vector and the number of a matrix's columns."""
+    found = threads.matrix(p, 0, threads.INTEGERS)
+    values = threads.vector(p, 1, DOUBLES)
+    for task in range(first, last):
+        found[task, 0] += share + 1
+        found[task, 1] = values.sum()
+        found[task, 2] = found.shape[1]
+
+
+DOUBLES = np.empty(0)
+
+
+@pytest.mark.parametrize(("workers", "tasks", "shares"), [
+    (1, 7, [1] * 7), (2, 7, [1, 1, 1, 2, 2, 2, 2]), (2, 1, [1]), (4, 3, [1, 2, 3])
+])  # fmt: skip
+def test_compiled_shares(kind, workers, tasks, shares):
+    before = torch.get_num_threads()
+    torch.set_num_threads(workers)
+    try:
+        for _ in range(20):
+            found = np.zeros((tasks, 3), np.int64)
+            threads.run_compiled(record_share, tasks, found, np.array([1.5, 2.5]))
+            assert found.tolist() == [[share, 4, 3] for share in shares]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_compiled_shares_from_several_python_threads_at_once(two_threads, kind):
+    found = np.zeros((4, 1000, 3), np.int64)
+
+    def many(row):
+        for _ in range(50):
+            threads.run_compiled(record_share, 1000, found[row], np.ones(1))
+
+    callers = [threading.Thread(target=many, args=(row,)) for row in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert (found[:, :500, 0] == 50).all() and (found[:, 500:, 0] == 100).all()
 
 
 def test_several_python_threads_at_once(two_threads, kind):
@@ -137,15 +181,20 @@ def test_kernels_start_no_threads_beside_those_of_torch(two_threads):
 FORKED = """
 import os, torch
 from neurorbit.kernels.numba_threads_common import run_tasks
+from neurorbit.kernels.rollout_gru.cpu_numba import forward
+W, drive = torch.ones(1, 1, 2, 6), torch.ones(1, 20, 3, 1, 6)
 torch.set_num_threads(2)
 def run():
     found = []
     run_tasks(lambda first, last: found.append((first, last)), 4)
     return sorted(found)
+def end():
+    return forward(W, drive, None, None, None, None, None, None, None)[0][1]
 assert run() == [(0, 2), (2, 4)]
+expected = end()
 child = os.fork()
 if child == 0:
-    os._exit(0 if run() == [(0, 2), (2, 4)] else 1)
+    os._exit(0 if run() == [(0, 2), (2, 4)] and torch.equal(end(), expected) else 1)
 assert os.waitpid(child, 0)[1] == 0
 """
 
