@@ -217,8 +217,8 @@ class _Bound(torch.autograd.Function):
         (h, _), saved = gru.forward(**inputs)
         ctx.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
         e = h.flatten(3)
-        shared = {"z0": C.new_zeros(E, B, M), "a": per_model(options.a, E, C, C.dtype), "noise": None,
-                  "lengths": lengths}  # fmt: skip
+        shared = {"z0": C.new_zeros(E, B, M), "x": None, "e": None, "V": None, "noise": None,
+                  "a": per_model(options.a, E, C, C.dtype), "lengths": lengths}  # fmt: skip
         inputs = {"weights": posterior, "path": None, "drive": _driven(V, x, e), "noise_seed": seed,
                   "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
         sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
