@@ -92,12 +92,15 @@ def latent_sde_elbo(
     data = _Data(y, x, lengths, baseline_trial, baseline_time)
     options = _Options(a, bin_s, link, first_step, backend)
     parameters = (*encoder, posterior.V, prior.V, sigma, C, bias)
-    tensors = (*data, *parameters, noise_seed, noise_stream)
+    tensors: tuple[Any, ...] = (*data, *parameters, noise_seed, noise_stream)
     everything = (data, encoder, posterior, prior, sigma, C, bias, noise_seed, noise_stream, options)
     if backend == "reference" or not plain(tensors) or _needs_gradient(*data):
         return _op_by_op(*everything)
     packed = [packed_weights(drift.weights) for drift in (posterior, prior)]
-    key = (options._replace(first_step=0), *packed[0][1], None, *packed[1][1], *likeness((*tensors, packed[0][0])))
+    rows = (packed[0][0], packed[1][0])
+    if not plain(rows):
+        return _op_by_op(*everything)
+    key = (options._replace(first_step=0), *packed[0][1], None, *packed[1][1], *likeness((*tensors, *rows)))
     checked_once(_KNOWN, key, lambda: _op_by_op(*everything))  # which checks everything
     if y.device.type == "cpu":
         check_lengths(lengths, y.shape[2])
@@ -163,6 +166,7 @@ def _op_by_op(
     """The same through the public functions."""
     y, x, lengths, backend = data.y, data.x, data.lengths, options.backend
     W_in, b_in, W, b = encoder
+    _check_rows(posterior.V, prior.V, len(C), 0 if x is None else x.shape[-1], 2 * W.shape[2])
     e = rollout_gru(None, W, b, y=y, x=x, W_in=W_in, b_in=b_in, lengths=lengths, backend=backend).h.flatten(3)
     z0 = C.new_zeros(len(C), y.shape[1], C.shape[2])
     path = rollout_gated_sde(
@@ -176,6 +180,17 @@ def _op_by_op(
         baseline_time=data.baseline_time, lengths=lengths, backend=backend,
     ).nll  # fmt: skip
     return LatentSdeElbo(nll, divergence(mu, path.mu, sigma, options.a))
+
+
+def _check_rows(V: Tensor | None, prior_V: Tensor | None, E: int, U: int, states: int) -> None:
+    """ValueError for weights whose rows are not those of what drives the drifts."""
+    if V is None:
+        raise ValueError(f"posterior.V: is required, [E={E}, U + 2 K={U + states}, M + H_1]")
+    if prior_V is not None and U == 0:
+        raise ValueError("prior.V: has no effect without x: leave it out")
+    for name, value, rows in (("posterior.V", V, U + states), ("prior.V", prior_V, U)):
+        if value is not None and (value.ndim != 3 or value.shape[:2] != (E, rows)):
+            raise ValueError(f"{name}: expected [E={E}, {rows}, M + H_1], got {list(value.shape)}")
 
 
 def divergence(prior: Tensor, posterior: Tensor, sigma: Tensor, a: float) -> Tensor:
@@ -202,8 +217,8 @@ class _Bound(torch.autograd.Function):
         (h, _), saved = gru.forward(**inputs)
         ctx.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
         e = h.flatten(3)
-        shared = {"z0": C.new_zeros(E, B, M), "a": per_model(options.a, E, C, C.dtype), "noise": None,
-                  "lengths": lengths}  # fmt: skip
+        shared = {"z0": C.new_zeros(E, B, M), "x": None, "e": None, "V": None, "noise": None,
+                  "a": per_model(options.a, E, C, C.dtype), "lengths": lengths}  # fmt: skip
         inputs = {"weights": posterior, "path": None, "drive": _driven(V, x, e), "noise_seed": seed,
                   "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
         sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
@@ -223,14 +238,14 @@ class _Bound(torch.autograd.Function):
         wanted = ("z", "C") if bias is None else ("z", "C", "bias")
         ctx.poisson = poisson, {**observed, **link, **saved, "wanted": wanted}
         apart = prior_mu.sub_(mu).div_(sigma[:, None, None])
-        ctx.save_for_backward(apart, x, e, V, sigma)
+        ctx.save_for_backward(apart, x, e, V, sigma, *parameters)  # so that torch sees which were changed meanwhile
         ctx.a = options.a
         return nll, apart.square().sum((2, 3)).mul_(0.5 * options.a)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dnll: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
-        apart, x, e, V, sigma = ctx.saved_tensors
+        apart, x, e, V, sigma, *_ = ctx.saved_tensors
         dmu = apart * (ctx.a * dkl[..., None] / sigma[:, None])[:, :, None]
         dsigma = (dmu * apart).sum((1, 2)).neg_()
         module, known = ctx.poisson
@@ -248,7 +263,7 @@ class _Bound(torch.autograd.Function):
         dV = torch.bmm(e.flatten(1, 2).mT, rows)
         if signals is not None:
             dV = torch.cat((torch.bmm(signals, rows), dV), 1)
-        dprior_V = torch.bmm(signals, prior["drive"].flatten(1, 2)) if "drive" in prior else None
+        dprior_V = None if signals is None or "drive" not in prior else torch.bmm(signals, prior["drive"].flatten(1, 2))
         module, known = ctx.gru
         dh = torch.bmm(rows, V[:, U:].mT).view(known["h"].shape)
         gru = module.backward(known, {"h": dh, "h_final": None})

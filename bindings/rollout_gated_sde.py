@@ -139,11 +139,27 @@ def _steps_of(values: dict[str, Any], M: int, hidden: tuple[int, ...], steps: in
         raise ValueError(f"z0: expected {list(path[:, :, 0].shape)} as z, got {list(z0.shape)}")
     known = {"P": weight_count(M, hidden), "M": M, "D": M + hidden[0]}
     sizes = bind_sizes(SPEC, values, known if steps is None else known | {"T": steps})
+    _check_signals(values, sizes)
     if "T" not in sizes:
-        raise ValueError("steps: is required when neither drive nor noise gives the number of steps T")
+        raise ValueError("steps: is required when none of drive, x, e and noise gives the number of steps T")
     if sizes["T"] < 1 or first_step < 0:
         raise ValueError(f"steps, first_step: expected >= 1 and >= 0, got {sizes['T']}, {first_step}")
     return sizes["T"]
+
+
+def _check_signals(values: dict[str, Any], sizes: dict[str, int]) -> None:
+    """ValueError for signals and weights that do not belong together."""
+    x, e, V = values["x"], values["e"], values["V"]
+    if V is None and (x is not None or e is not None):
+        raise ValueError("V: is required with x or e")
+    if V is not None and x is None and e is None:
+        raise ValueError("V: has no effect without x or e: leave it out")
+    for name, letter in (("x", "U"), ("e", "S")):
+        if sizes.get(letter) == 0:
+            raise ValueError(f"{name}: expected at least one column, got {list(values[name].shape)}: leave it out")
+    rows = sizes.get("U", 0) + sizes.get("S", 0)
+    if sizes.get("R", rows) != rows:
+        raise ValueError(f"V: expected U + S = {rows} rows as x and e have columns, got R={sizes['R']}")
 
 
 def _check_noise(sigma, noise, noise_seed, noise_stream) -> None:
@@ -156,7 +172,9 @@ def _check_noise(sigma, noise, noise_seed, noise_stream) -> None:
         )
 
 
-def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths, steps, first_step, backend):
+def _call(
+    weights, z0, path, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream, lengths, steps, first_step, backend
+):
     packed, hidden = packed_weights(weights)
     E, M = weights.bo.shape
     name, lead = ("z0", z0) if path is None else ("z", path)
@@ -172,8 +190,8 @@ def _call(weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, l
         noise_seed = per_model(noise_seed, E, lead, torch.int64)
         noise_stream = usual_streams(E, lead.shape[1], lead) if noise_stream is None else noise_stream
     values: dict[str, Any] = dict(
-        weights=packed, z0=z0, path=path, drive=drive, a=per_model(a, E, lead, lead.dtype), sigma=sigma, noise=noise,
-        noise_seed=noise_seed, noise_stream=noise_stream, lengths=lengths,
+        weights=packed, z0=z0, path=path, drive=drive, x=x, e=e, V=V, a=per_model(a, E, lead, lead.dtype), sigma=sigma,
+        noise=noise, noise_seed=noise_seed, noise_stream=noise_stream, lengths=lengths,
     )  # fmt: skip
     ordinary = plain((lead, *values.values()))
     if ordinary:
@@ -191,6 +209,9 @@ def rollout_gated_sde(
     weights: GatedWeights,
     drive: Tensor | None = None,
     *,
+    x: Tensor | None = None,
+    e: Tensor | None = None,
+    V: Tensor | None = None,
     a: Tensor | float,
     sigma: Tensor | None = None,
     noise: Tensor | None = None,
@@ -207,11 +228,16 @@ def rollout_gated_sde(
     where x leaves the hidden layers ``silu(z W1 + b1 + d_hidden)``, ``silu(x W_k + b_k)``. Step t computes
     ``mu_t = f(z_{t-1}, d_t)`` and ``z_t = z_{t-1} + a mu_t + sqrt(a) sigma eps_t``, the last term only with noise.
 
+    What drives it enters in one of two ways, or in both, and then adds up: as a drive made by the caller, or as signals
+    and their weights, ``d = (x, e) V``. On a CPU the product is then part of the rollout, and no drive is stored.
+
     Args:
         z0: state before the first step, [E, B, M]; 1 <= M <= 32, float32 or float64.
         weights: GatedWeights of E models; hidden layers of 1 to 512 units, each its own number.
         drive: everything that does not depend on the state (inputs, an encoder's output), times its weights, for the
             gate and then the first hidden layer: [E or 1, B, T, M + H_1]; drive[t] acts in the step that makes z[t].
+        x: inputs, [E or 1, B, T, U]. e: states of an encoder, [E, B, T, S]. Of the dtype of the weights.
+        V: from x's and then e's columns to the gate and the first hidden layer, [E, U + S, M + H_1].
         a: step over time constant (bin_s / tau_s), a number > 0 or [E]. Checked on the CPU alone.
         sigma: scale of the noise, [E, M]; required with noise or noise_seed.
         noise: eps, [E or 1, B, T, M].
@@ -219,9 +245,10 @@ def rollout_gated_sde(
             A draw is a function of (seed, stream, step, dimension), the same on every backend up to rounding
             (`neurorbit.kernels.noise_common` has the definition).
         noise_stream: which stream each sequence draws from, integer [E, B]; 2^32 model + sequence when None.
-        lengths: steps of each sequence, integer [E or 1, B]; later rows of z and mu are 0 and take no part. Checked on
-            the CPU; on a GPU the caller answers for the range, since a check would wait for the device.
-        steps: T, needed when neither drive nor noise gives it.
+        lengths: steps of each sequence, integer [E or 1, B]; later rows of z and mu are 0, and what stands there in
+            drive, x, e and noise takes no part. Checked on the CPU; on a GPU the caller answers for the range, since a
+            check would wait for the device.
+        steps: T, needed when none of drive, x, e and noise gives it.
         first_step: steps already made, so that a rollout cut in two continues the noise.
         backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
 
@@ -232,12 +259,12 @@ def rollout_gated_sde(
         ValueError: shapes, ranges, or arguments that belong together. TypeError: types and dtypes.
         RuntimeError: the named backend is not installed.
 
-    Differentiable once in z0, weights, drive and sigma; not in a and the noise.
+    Differentiable once in z0, weights, drive, e, V and sigma; not in x, a and the noise.
     Source: Kim et al. 2025 (flow-field inference from neural data).
     """
     _check_noise(sigma, noise, noise_seed, noise_stream)
-    return GatedSdeRollout(*_call(weights, z0, None, drive, a, sigma, noise, noise_seed, noise_stream, lengths, steps,
-                                  first_step, backend))  # fmt: skip
+    return GatedSdeRollout(*_call(weights, z0, None, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream,
+                                  lengths, steps, first_step, backend))  # fmt: skip
 
 
 def gated_drift(
@@ -245,6 +272,9 @@ def gated_drift(
     weights: GatedWeights,
     drive: Tensor | None = None,
     *,
+    x: Tensor | None = None,
+    e: Tensor | None = None,
+    V: Tensor | None = None,
     z0: Tensor | None = None,
     lengths: Tensor | None = None,
     backend: str | None = None,
@@ -257,15 +287,15 @@ def gated_drift(
 
     Args:
         z: states, [E, B, T, M], or [1, B, T, M] for all models.
-        weights, drive, lengths, backend: as for `rollout_gated_sde`; drive [E or 1, B, T, M + H_1].
+        weights, drive, x, e, V, lengths, backend: as for `rollout_gated_sde`; drive [E or 1, B, T, M + H_1].
         z0: the state before z[:, :, 0], [E, B, M]; None takes mu[t] at z[t].
 
     Returns:
         mu [E, B, T, M]; rows past a sequence's end are 0.
 
-    Raises: as `rollout_gated_sde`. Differentiable once in z, z0, weights and drive.
+    Raises: as `rollout_gated_sde`. Differentiable once in z, z0, weights, drive, e and V.
     """
     if isinstance(z, Tensor) and isinstance(weights, GatedWeights) and z.ndim == 4 and z.shape[0] == 1:
         z = z.expand(weights.Wg.shape[0], -1, -1, -1)
-    found = _call(weights, z0, z, drive, 1.0, None, None, None, None, lengths, None, 0, backend)
+    found = _call(weights, z0, z, drive, x, e, V, 1.0, None, None, None, None, lengths, None, 0, backend)
     return found[1]

@@ -86,7 +86,7 @@ def call(values: dict[str, Tensor | None], options: Mapping[str, Any], backend: 
     weights = GatedWeights(W[..., :M], b[:, :M], W[..., M:], b[:, M:], Wo, bo, tuple(further))
     if path is None:
         return rollout_gated_sde(weights=weights, steps=options["steps"], backend=backend, **arguments)._asdict()
-    known = {name: arguments[name] for name in ("drive", "z0", "lengths")}
+    known = {name: arguments[name] for name in ("drive", "x", "e", "V", "z0", "lengths")}
     return {"mu": gated_drift(path, weights, backend=backend, **known)}
 
 

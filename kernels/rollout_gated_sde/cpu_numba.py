@@ -26,13 +26,26 @@ from neurorbit.kernels.rollout_gated_sde.numba_layers import (
     layer_of,
     values_of_layers,
 )
+from neurorbit.kernels.rollout_gated_sde.numba_signals import (
+    COUNT,
+    DE,
+    DWEIGHTS,
+    SIGNALS,
+    WEIGHTS,
+    no_signals_past_end,
+    pack_weights,
+    row_of,
+    signals_back,
+    signals_in,
+    signals_of,
+)
 from neurorbit.kernels.rollout_gated_sde.spec import layers_of
 
 GROUPS = 16  # at most this many partial weight gradients per model
 CHUNK = 16  # steps of a forward rollout transposed into lanes at a time
 CHUNK_ROWS = 4096  # rows of lanes that a chunk of the adjoint may take (L2 cache)
 SLACK = 4  # rows past the end of the scratch buffer that may be read
-TENSORS, PARTS, LAYERS = 16, 40, 64  # where the addresses, the scratch buffer's parts and the layers begin
+TENSORS, PARTS, LAYERS = 16, SIGNALS + COUNT, 72  # where the tensors, the scratch buffer's parts and the layers begin
 
 
 @numba.njit(**JIT)
@@ -119,6 +132,9 @@ def forward_tasks(first, last, worker, address, like, four):
     x, z, scale = part(p, scratch, 4), part(p, scratch, 5), part(p, scratch, 6)
     steps, spare = part(p, scratch, 7), part(p, scratch, 8)
     has_start, has_path, has_drive = p[TENSORS + 4] != 0, p[TENSORS + 5] != 0, p[TENSORS + 6] != 0
+    driven, packed, known = part(p, scratch, 13), part(p, scratch, 14), -1
+    has_signals = p[WEIGHTS] != 0
+    driving = has_drive or has_signals
     noisy = p[TENSORS + 8] != 0
     drawn = p[TENSORS + 10] != 0
     for task in range(first, last):
@@ -134,6 +150,9 @@ def forward_tasks(first, last, worker, address, like, four):
         if drawn:
             seed = numbers(p, 26, e, numba.int64(0))[0]
         longest = steps_of_lanes(p, 28, e * lengths_step + b0, count, T, steps)
+        if has_signals and e != known:
+            pack_weights(p, packed, packed, e, D, like)
+            known = e
         if not has_path:
             lanes_in(z, start, M, count, M, spare)
         if noisy:
@@ -142,7 +161,10 @@ def forward_tasks(first, last, worker, address, like, four):
                 store_row(scale, m, splat(np.sqrt(a[0]) * scales[m]))
         for t0 in range(0, longest, CHUNK):
             n = min(CHUNK, longest - t0)
-            if has_drive:
+            if has_signals:
+                signals_in(p, driven, packed, drive, has_drive, steps, e, b0, count, t0, n, T, D, B, like)
+                lanes_in(drives, driven, p[SIGNALS + 11], count, n * D, spare)
+            elif has_drive:
                 lanes_in(drives, at(drive, t0 * D), T * D, count, n * D, spare)
                 if p[28]:
                     clean(drives, steps, t0, n, D, like)
@@ -155,7 +177,7 @@ def forward_tasks(first, last, worker, address, like, four):
             for c in range(n):
                 before = at(zs, c * M * LANES) if has_path else z
                 values_of_layers(
-                    p, LAYERS, depth, x, x, False, before, w, at(drives, c * D * LANES), has_drive, 0, M, zero, one
+                    p, LAYERS, depth, x, x, False, before, w, at(drives, c * D * LANES), driving, 0, M, zero, one
                 )
                 inside = load_row(steps, 0) - splat(type(like)(t0 + c))
                 h = at(x, layer_of(p, LAYERS, depth - 1)[3] * LANES)
@@ -195,6 +217,10 @@ def backward_tasks(first, last, worker, address, like, four):
     steps, spare = part(p, scratch, 11), part(p, scratch, 12)
     has_start, has_path, has_drive = p[20] != 0, p[21] != 0, p[22] != 0
     wants_sigma, drawn = p[35] != 0, p[26] != 0
+    driven, packed, turned = part(p, scratch, 13), part(p, scratch, 14), part(p, scratch, 15)
+    e_rows, panels, known = part(p, scratch, 16), part(p, scratch, 17), -1
+    has_signals, wants_signals = p[WEIGHTS] != 0, p[DE] != 0 or p[DWEIGHTS] != 0
+    driving = has_drive or has_signals
     store_row(ones, 0, one)
     for task in range(first, last):
         e, group = task // groups, task % groups
@@ -202,6 +228,13 @@ def backward_tasks(first, last, worker, address, like, four):
         share, dw = spread_at(a, 0), numbers(p, 34, task * P, like)
         for m in range(M):
             store_row(sums, m, zero)
+        size = (p[SIGNALS + 5] + p[SIGNALS + 6]) * p[SIGNALS + 9]
+        dV = numbers(p, DWEIGHTS, task * size, like)
+        if has_signals:
+            fill_zero(dV, 0, 1 if p[DWEIGHTS] else 0, 0, size)
+            if e != known:
+                pack_weights(p, packed, turned, e, D, like)
+                known = e
         for b0 in range(group * LANES, B, groups * LANES):
             count, sequence = min(LANES, B - b0), e * B + b0
             start, z = numbers(p, 20, sequence * M, like), numbers(p, 16, sequence * T * M, like)
@@ -220,6 +253,8 @@ def backward_tasks(first, last, worker, address, like, four):
                 lanes_in(g, numbers(p, 17, sequence * M, like), M, count, M, spare)
             if p[33]:
                 fill_zero(ddrive, T * D, count, longest * D, T * D)
+            if p[DE]:
+                no_signals_past_end(p, steps, e, b0, count, T, B, like)
             if p[32]:
                 fill_zero(dpath, T * M, count, max(0, longest - has_start) * M, T * M)
             t1 = longest
@@ -229,7 +264,10 @@ def backward_tasks(first, last, worker, address, like, four):
                 states_before(zp, start, has_start, z, count, t0, n, T, M, spare)
                 if has_path and p[28]:
                     clean(zp, steps, t0, n, M, like)
-                if has_drive:
+                if has_signals:
+                    signals_in(p, driven, packed, drive, has_drive, steps, e, b0, count, t0, n, T, D, B, like)
+                    lanes_in(slopes, driven, p[SIGNALS + 11], count, n * D, spare)
+                elif has_drive:
                     lanes_in(slopes, at(drive, t0 * D), T * D, count, n * D, spare)
                     if p[28]:
                         clean(slopes, steps, t0, n, D, like)
@@ -242,7 +280,7 @@ def backward_tasks(first, last, worker, address, like, four):
                 for c in range(n):
                     values_of_layers(
                         p, LAYERS, depth, x, slopes, True, at(zp, c * M * LANES), w, at(slopes, c * D * LANES),
-                        has_drive, c, M, zero, one,
+                        driving, c, M, zero, one,
                     )  # fmt: skip
                 ends = layer_of(p, LAYERS, depth - 1)[3]
                 for c in range(n - 1, -1, -1):
@@ -280,6 +318,10 @@ def backward_tasks(first, last, worker, address, like, four):
                         elif k > 1:
                             into_x, stride = at(x, into * LANES), n_in
                         add_weight_gradient(at(dw, place), into_x, stride, y, n_in, n_out, ones, n, four)
+                if wants_signals:
+                    signals_back(
+                        p, driven, turned, e_rows, panels, dV, slopes, steps, e, b0, count, t0, n, T, D, B, like, spare
+                    )
                 if p[33]:
                     lanes_out(at(ddrive, t0 * D), T * D, slopes, count, n * D, spare)
                 if p[32]:
@@ -325,15 +367,16 @@ def _sizes(a, T):
     return (*sizes, _step(a["drive"]), _step(a["noise"]), _step(a["lengths"])), layers
 
 
-def _run(function, tasks, like, sizes, layers, chunk, groups, tensors, parts, integers):
+def _run(function, tasks, like, sizes, layers, chunk, groups, tensors, parts, signals):
     """Runs the tasks; each thread has a scratch buffer of the given parts, in rows of LANES numbers."""
-    *offsets, size = accumulate(parts, initial=0)
+    signals, more = signals
+    *offsets, size = accumulate((*parts, *more), initial=0)
     size += SLACK
     workers = workers_for(tasks)
     scratch = like.new_empty(workers * size * LANES)
     streams = torch.empty(workers * LANES, dtype=torch.int64)
     block = [*sizes, scratch.data_ptr(), streams.data_ptr(), size, groups, chunk, 0, *data_pointers(*tensors)]
-    block += [0] * (PARTS - len(block)) + offsets
+    block += [0] * (SIGNALS - len(block)) + signals + offsets
     block += [0] * (LAYERS - len(block))
     place, begin, before = 0, 0, 0
     for n_in, n_out in layers:
@@ -348,11 +391,18 @@ def _values(layers):
     return sum(n_out for _, n_out in layers)
 
 
+def _signals(s):
+    """x, e and V, laid out in C order."""
+    return dict(zip("xeV", contiguous(s["x"], s["e"], s["V"]), strict=True))
+
+
 def forward(
-    weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths, *, hidden, steps, first_step=0
-):
+    weights, z0, path, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream, lengths, *, hidden, steps,
+    first_step=0,
+):  # fmt: skip
     """((z, mu, z_final), saved): every element of the outputs is written."""
-    sizes, layers = _sizes(locals(), steps)
+    given = locals()
+    sizes, layers = _sizes(given, steps)
     E, (B, T, M, D, *_) = weights.shape[0], sizes
     rolls = path is None
     z, mu = empty(weights, E, B, T if rolls else 0, M), empty(weights, E, B, T, M)
@@ -360,8 +410,10 @@ def forward(
     inputs = contiguous(weights, z0, path, drive, a, sigma, noise, _long(noise_seed), _long(noise_stream),
                         _long(lengths))  # fmt: skip
     chunk = min(CHUNK, T)
-    parts = chunk * M, chunk * M, chunk * D if drive is not None else 0, chunk * M, _values(layers), M, M, 1, LANES
-    _run(forward_tasks, E * -(-B // LANES), weights, sizes, layers, 1, 0, (z, mu, z_final, *inputs), parts, 0)
+    driving, signals = chunk * D if drive is not None or V is not None else 0, _signals(given)
+    parts = chunk * M, chunk * M, driving, chunk * M, _values(layers), M, M, 1, LANES, 0, 0, 0, 0
+    _run(forward_tasks, E * -(-B // LANES), weights, sizes, layers, 1, 0, (z, mu, z_final, *inputs), parts,
+         signals_of(signals, D, chunk))  # fmt: skip
     return (z, mu, z_final), {"z": z}
 
 
@@ -372,8 +424,9 @@ def backward(saved, grads):
     sizes, layers = _sizes(s, T)
     E, (B, _, M, D, _, P, *_) = weights.shape[0], sizes
     groups = min(GROUPS, -(-B // LANES))
-    width = _values(layers)
-    chunk = min(T, max(4, min(64, CHUNK_ROWS // (2 * width + 5 * M))))
+    width, signals, row = _values(layers), _signals(s), row_of(D, weights.dtype)
+    per_step = 2 * width + 5 * M + (0 if signals["V"] is None else row)
+    chunk = min(T, max(4, min(64, CHUNK_ROWS // per_step)))
     dz, dmu, dz_final = contiguous(grads["z"], grads["mu"], grads["z_final"])
     if path is not None:
         dz, dz_final = None, None
@@ -385,16 +438,20 @@ def backward(saved, grads):
         "weights": weights.new_zeros(E * groups, P) if "weights" in wanted else None,
         "sigma": new(E * groups, M) if "sigma" in wanted else None,
     }
+    de = empty(weights, E, B, T, s["e"].shape[3]) if "e" in wanted else None
+    dV = new(E * groups, s["V"].shape[1], row) if "V" in wanted else None
     inputs = contiguous(weights, z0, path, s["drive"], s["a"], sigma, s["noise"], _long(s["noise_seed"]),
                         _long(s["noise_stream"]), _long(s["lengths"]))  # fmt: skip
     states = inputs[2] if path is not None else contiguous(s["z"])[0]
     parts = (chunk * M, chunk * M, chunk * M, chunk * M, chunk * width, chunk * width + SLACK, M,
              max(n_in for n_in, _ in layers), M, M, 1, 1, LANES)  # fmt: skip
     tensors = states, dz_final, None, *inputs, dz, dmu, *found.values()
-    _run(backward_tasks, E * groups, weights, sizes, layers, chunk, groups, tensors, parts, 0)
+    _run(backward_tasks, E * groups, weights, sizes, layers, chunk, groups, tensors, parts,
+         signals_of(signals, D, chunk, de, dV))  # fmt: skip
     if found["drive"] is not None and s["drive"].shape[0] < E:
         found["drive"] = found["drive"].sum(0, keepdim=True)
-    for name in ("weights", "sigma"):
+    found |= {"e": de, "V": None if dV is None else dV[..., :D].contiguous()}
+    for name in ("weights", "sigma", "V"):
         if found[name] is not None and groups > 1:
             found[name] = found[name].unflatten(0, (E, groups)).sum(1)
     return {n: found[n] for n in wanted}

@@ -313,17 +313,56 @@ def _plan(s, T):
     return (E, B, M, D), integers, constants, -(-T // span)
 
 
+def _rows(signal, lengths, E):
+    """The rows [E, B T, columns] of a signal, 0 past the end of a sequence."""
+    if lengths is not None:
+        late = torch.arange(signal.shape[2], device=signal.device) >= lengths[..., None]
+        signal = signal.masked_fill(late[..., None], 0)
+    return signal.flatten(1, 2).expand(E, -1, -1)
+
+
+def _parts_of_V(s):
+    """(name, signal, its rows of V [E, columns, D]) for each signal there is."""
+    names = [name for name in ("x", "e") if s[name] is not None]
+    parts = s["V"].split([s[name].shape[3] for name in names], 1)
+    return [(name, s[name], part) for name, part in zip(names, parts, strict=True)]
+
+
+def _driven(s):
+    """What is added before the gate and the first hidden layer: one matrix product for each signal."""
+    drive, V = s["drive"], s["V"]
+    if V is None:
+        return drive
+    found = None if drive is None else drive.flatten(1, 2).expand(len(V), -1, -1)
+    for _, signal, part in _parts_of_V(s):
+        rows = _rows(signal, s["lengths"], len(V))
+        found = torch.bmm(rows, part) if found is None else torch.baddbmm(found, rows, part)
+    return found.view(len(V), *signal.shape[1:3], -1)
+
+
+def _signal_gradients(s, ddrive):
+    """Gradients of e and V for that of what they add [E, B, T, D], 0 past the end of a sequence."""
+    rows, E, found = ddrive.flatten(1, 2), len(s["V"]), {}
+    parts = _parts_of_V(s)
+    if "V" in s["wanted"]:
+        found["V"] = torch.cat([torch.bmm(_rows(x, s["lengths"], E).mT, rows) for _, x, _ in parts], 1)
+    if "e" in s["wanted"]:
+        found["e"] = torch.bmm(rows, parts[-1][2].mT).view(s["e"].shape)
+    return found
+
+
 def _kind(s) -> int:
     return GIVEN if s["noise"] is not None else DRAWN if s["noise_seed"] is not None else NO_NOISE
 
 
 @torch.no_grad()
 def forward(
-    weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths,
+    weights, z0, path, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream, lengths,
     *, hidden, steps, first_step=0, config=None,
 ):  # fmt: skip
     """((z, mu, z_final), saved): every element of the outputs is written."""
     s = dict(locals())
+    s["drive"] = drive = _driven(s)
     (E, B, M, _), integers, constants, splits = _plan(s, steps)
     kept = steps if path is None else 0
     z, mu = weights.new_empty(E, B, kept, M), weights.new_empty(E, B, steps, M)
@@ -341,7 +380,7 @@ def forward(
 @torch.no_grad()
 def backward(saved, grads, config=None):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
-    s, wanted, T = saved, saved["wanted"], saved["steps"]
+    s, wanted, T = {**saved, "drive": _driven(saved)}, saved["wanted"], saved["steps"]
     weights, z0, path, hidden = s["weights"], s["z0"], s["path"], s["hidden"]
     (E, B, M, D), integers, constants, splits = _plan(s, T)
     units, noise = sum(hidden), _kind(s) if "sigma" in wanted else NO_NOISE
@@ -363,8 +402,11 @@ def backward(saved, grads, config=None):
     found = {"z0": dz0, "path": dpath}
     if "sigma" in wanted:
         found["sigma"] = s["a"].sqrt()[:, None] * sums.sum(1)
+    ddrive = ss[..., :D]
     if "drive" in wanted:
-        found["drive"] = ss[..., :D].sum(0, keepdim=True) if s["drive"].shape[0] < E else ss[..., :D].contiguous()
+        found["drive"] = ddrive.sum(0, keepdim=True) if saved["drive"].shape[0] < E else ddrive.contiguous()
+    if s["V"] is not None:
+        found |= _signal_gradients(s, ddrive)
     if "weights" in wanted:
         before = states if not constants["SHIFT"] else torch.cat([z0[:, :, None], states[:, :, :-1]], 2)
         if s["lengths"] is not None and path is not None:

@@ -17,6 +17,18 @@ def unpack(weights: Tensor, M: int, hidden) -> list[tuple[Tensor, Tensor]]:
     return layers
 
 
+def driven(drive, x, e, V, lengths):
+    """What is added before the gate and the first hidden layer, [E or 1, B, T, D]: the drive, and x and e times V."""
+    if V is None:
+        return drive
+    rows = torch.cat([t.expand(len(V), *t.shape[1:]) for t in (x, e) if t is not None], 3)
+    if lengths is not None:  # later steps may hold anything
+        late = torch.arange(rows.shape[2], device=rows.device) >= lengths[..., None]
+        rows = torch.where(late[..., None], torch.zeros_like(rows), rows)
+    found = (rows.flatten(1, 2) @ V).unflatten(1, rows.shape[1:3])
+    return found if drive is None else found + drive
+
+
 def drift(z: Tensor, layers, drive_t) -> Tensor:
     """g (-z + h) for z [E, B, M], g the gate and h the end of the hidden layers."""
     (W, b), *others = layers
@@ -30,10 +42,12 @@ def drift(z: Tensor, layers, drive_t) -> Tensor:
 
 
 def forward(
-    weights, z0, path, drive, a, sigma, noise, noise_seed, noise_stream, lengths, *, hidden, steps, first_step=0
-):
+    weights, z0, path, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream, lengths, *, hidden, steps,
+    first_step=0,
+):  # fmt: skip
     """(z [E, B, T, M], mu [E, B, T, M], z_final [E, B, M]); with a path z has no steps and z_final no states."""
     start = path[:, :, 0] if z0 is None else z0
+    drive = driven(drive, x, e, V, lengths)
     layers = unpack(weights, start.shape[2], hidden)
     state, states, drifts = start, [], []
     zero = torch.zeros_like(start)

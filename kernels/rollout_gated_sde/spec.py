@@ -17,6 +17,10 @@ ARGUMENTS = (
              optional=True),
     Argument("drive", ("E|1", "B", "T", "D"), "added before the gate and the first hidden layer, D = M + H_1",
              optional=True),
+    Argument("x", ("E|1", "B", "T", "U"), "inputs that drive it through V", gradient=False, optional=True),
+    Argument("e", ("E", "B", "T", "S"), "states, as of an encoder, that drive it through V", optional=True),
+    Argument("V", ("E", "R", "D"), "weights of x and then e before the gate and the first hidden layer, R = U + S",
+             optional=True),
     Argument("a", ("E",), "step over time constant", gradient=False),
     Argument("sigma", ("E", "M"), "scale of the noise", optional=True),
     Argument("noise", ("E|1", "B", "T", "M"), "standard normal eps", gradient=False, optional=True),
@@ -59,6 +63,13 @@ def sample(case: Case, generator: torch.Generator, dtype: torch.dtype) -> Argume
         values["z0"] = normal(E, B, M)
     if "drive" in present:
         values["drive"] = normal(rows, B, T, M + hidden[0], scale=0.6)
+    U, S = (s[letter] if name in present else 0 for name, letter in (("x", "U"), ("e", "S")))
+    if U:
+        values["x"] = normal(rows, B, T, U)
+    if S:
+        values["e"] = normal(E, B, T, S)
+    if U + S:
+        values["V"] = normal(E, U + S, M + hidden[0], scale=0.6 / (U + S) ** 0.5)
     values["a"] = torch.linspace(0.1, 0.4, E, dtype=torch.float64).to(dtype)
     if "noise" in present:
         values["noise"] = normal(rows, B, T, M)
@@ -77,6 +88,7 @@ def sample(case: Case, generator: torch.Generator, dtype: torch.dtype) -> Argume
 def work(sizes: Sizes, options: Mapping[str, Any], itemsize: int = 4) -> Work:
     """Multiply-adds of the layers (2 flops each) and 20 flops per sigmoid or tanh; every tensor moved once.
 
+    It is the work behind a drive; that of signals x, e times V comes on top.
     Sizes: E, B, T, M. Options: hidden; drive and noise unless they are False.
     """
     E, B, T, M = sizes["E"], sizes["B"], sizes["T"], sizes["M"]
@@ -95,7 +107,7 @@ def work(sizes: Sizes, options: Mapping[str, Any], itemsize: int = 4) -> Work:
 
 
 def _case(name: str, present: str = "", hidden: tuple[int, ...] = (7,), **numbers: Any) -> Case:
-    sizes = {"E": 2, "B": 3, "T": 5, "M": 2}
+    sizes = {"E": 2, "B": 3, "T": 5, "M": 2, "U": 3, "S": 4}
     sizes.update({k: numbers.pop(k) for k in list(numbers) if k in sizes})
     options = {"hidden": hidden, "shared_data": False, "steps": sizes["T"], **numbers}
     return Case(name, sizes, options, frozenset(present.split()))
@@ -119,6 +131,16 @@ CASES = (
     _case("one-of-each", "drive seed", (1,), E=1, B=1, T=1, M=1),
     _case("wide", "drive noise", (130, 67), E=1, B=3, T=3, M=6),
     _case("most-states", "drive noise", (20,), E=1, B=2, T=3, M=32),
+    _case("inputs", "x"),
+    _case("inputs-shared", "x drive noise lengths", shared_data=True, U=1),
+    _case("states", "e seed", M=3),
+    _case("signals", "x e noise lengths", (6, 5)),
+    _case("signals-and-drive", "x e drive seed lengths", (5, 3, 7), T=4, S=2),
+    _case("signals-odd", "x e drive noise lengths", (33,), B=19, T=18, M=5, U=3, S=21),
+    _case("signals-blocks", "x e seed lengths", (30,), E=3, B=35, T=6, U=2, S=17),
+    _case("signals-wide", "x e noise", (70,), E=1, B=2, T=3, S=40),
+    _case("path-inputs", "path z0 x lengths", shared_data=True),
+    _case("path-signals", "path x e drive lengths", (5, 6), B=17),
 )
 
 SPEC = KernelSpec(
@@ -129,6 +151,6 @@ SPEC = KernelSpec(
     cases=CASES,
     sample=sample,
     work=work,
-    time_arguments={"path": 2, "drive": 2, "noise": 2},
+    time_arguments={"path": 2, "drive": 2, "x": 2, "e": 2, "noise": 2},
     limits={"M": 32},
 )

@@ -12,7 +12,7 @@ from neurorbit.kernels.spec import Case, KernelSpec
 OPTIONS = ("hidden", "steps")
 STATE = {"first_step": 0}
 MEMBERS = ("E", "B")
-COMPARED = ("weights", "z0", "path", "drive", "sigma")
+COMPARED = ("weights", "z0", "path", "drive", "e", "V", "sigma")
 SAME_BITS = "odd-sizes"
 member = contract.sliced
 
