@@ -198,15 +198,18 @@ def _entry_of(function: Callable[..., Any]) -> tuple[int, Callable[..., None], A
     return compiled.address, _ENTRY(compiled.address), compiled
 
 
-def run_compiled(function: Callable[..., Any], tasks: int, *arrays: np.ndarray) -> None:
-    """function(first, last, share, address) over all tasks as `run_tasks` does, in compiled code alone.
+def run_compiled(function: Callable[..., Any], tasks: int, *arrays: Any) -> None:
+    """function(first, last, share, p) over all tasks as `run_tasks` does, in compiled code alone.
 
-    `function` is plain and compiled here as a C function; at the address it finds the arrays (C order, one or two
-    dims) as `vector` and `matrix` read them.
+    `function` is plain and compiled here as a C function; at the address p it finds the arrays, of numpy (C order, one
+    or two dims) or of `array`, as `address_of`, `vector` and `matrix` read them.
     """
     block = array("q")
     for x in arrays:
-        block.extend((x.__array_interface__["data"][0], x.shape[0], x.shape[-1]))
+        if isinstance(x, array):
+            block.extend((*x.buffer_info(), 1))
+        else:
+            block.extend((x.__array_interface__["data"][0], x.shape[0], x.shape[-1]))
     place, workers = block.buffer_info()[0], workers_for(tasks)
     address, call, _ = _entry_of(function)
     if workers == 1:
@@ -218,6 +221,12 @@ def run_compiled(function: Callable[..., Any], tasks: int, *arrays: np.ndarray) 
         others = [_pool(workers - 1).submit(call, *share) for share in shares[1:]]
         call(*shares[0])
         wait(others)
+
+
+@numba.njit(**JIT)
+def address_of(address, k):
+    """Where the k-th array of `run_compiled` begins."""
+    return numba.carray(pointer(address, INTEGERS), (3 * k + 1,))[3 * k]
 
 
 @numba.njit(**JIT)

@@ -18,7 +18,7 @@ from neurorbit.kernels.numba_rows_common import (
     spread_at,
     store_row,
 )
-from neurorbit.kernels.numba_threads_common import run_tasks, workers_for
+from neurorbit.kernels.numba_threads_common import address_of, run_compiled, workers_for
 from neurorbit.kernels.rollout_gated_sde.numba_functions import draw_rows, fill_zero, lanes_in, lanes_out
 from neurorbit.kernels.rollout_gated_sde.numba_layers import (
     add_weight_gradient,
@@ -346,7 +346,28 @@ def backward_tasks(first, last, worker, address, like, four):
                 dsigma[m] = np.sqrt(a[0]) * total(load_row(sums, m))
 
 
-_LIKE = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
+def forward_single(first, last, share, p):
+    zero = np.float32(0)
+    forward_tasks(first, last, share, address_of(p, 0), zero, (zero, zero, zero, zero))
+
+
+def forward_double(first, last, share, p):
+    zero = np.float64(0)
+    forward_tasks(first, last, share, address_of(p, 0), zero, (zero, zero, zero, zero))
+
+
+def backward_single(first, last, share, p):
+    zero = np.float32(0)
+    backward_tasks(first, last, share, address_of(p, 0), zero, (zero, zero, zero, zero))
+
+
+def backward_double(first, last, share, p):
+    zero = np.float64(0)
+    backward_tasks(first, last, share, address_of(p, 0), zero, (zero, zero, zero, zero))
+
+
+FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
+BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
 
 
 def _long(x):
@@ -367,7 +388,7 @@ def _sizes(a, T):
     return (*sizes, _step(a["drive"]), _step(a["noise"]), _step(a["lengths"])), layers
 
 
-def _run(function, tasks, like, sizes, layers, chunk, groups, tensors, parts, signals):
+def _run(functions, tasks, like, sizes, layers, chunk, groups, tensors, parts, signals):
     """Runs the tasks; each thread has a scratch buffer of the given parts, in rows of LANES numbers."""
     signals, more = signals
     *offsets, size = accumulate((*parts, *more), initial=0)
@@ -382,8 +403,7 @@ def _run(function, tasks, like, sizes, layers, chunk, groups, tensors, parts, si
     for n_in, n_out in layers:
         block += [n_in, n_out, place, begin, before]
         place, before, begin = place + (n_in + 1) * n_out, begin, begin + chunk * n_out
-    p, number = array("q", block), _LIKE[like.dtype]
-    run_tasks(function, tasks, p.buffer_info()[0], number, (number,) * 4, numbered=True)
+    run_compiled(functions[like.dtype], tasks, array("q", block))
 
 
 def _values(layers):
@@ -412,7 +432,7 @@ def forward(
     chunk = min(CHUNK, T)
     driving, signals = chunk * D if drive is not None or V is not None else 0, _signals(given)
     parts = chunk * M, chunk * M, driving, chunk * M, _values(layers), M, M, 1, LANES, 0, 0, 0, 0
-    _run(forward_tasks, E * -(-B // LANES), weights, sizes, layers, 1, 0, (z, mu, z_final, *inputs), parts,
+    _run(FORWARD, E * -(-B // LANES), weights, sizes, layers, 1, 0, (z, mu, z_final, *inputs), parts,
          signals_of(signals, D, chunk))  # fmt: skip
     return (z, mu, z_final), {"z": z}
 
@@ -446,7 +466,7 @@ def backward(saved, grads):
     parts = (chunk * M, chunk * M, chunk * M, chunk * M, chunk * width, chunk * width + SLACK, M,
              max(n_in for n_in, _ in layers), M, M, 1, 1, LANES)  # fmt: skip
     tensors = states, dz_final, None, *inputs, dz, dmu, *found.values()
-    _run(backward_tasks, E * groups, weights, sizes, layers, chunk, groups, tensors, parts,
+    _run(BACKWARD, E * groups, weights, sizes, layers, chunk, groups, tensors, parts,
          signals_of(signals, D, chunk, de, dV))  # fmt: skip
     if found["drive"] is not None and s["drive"].shape[0] < E:
         found["drive"] = found["drive"].sum(0, keepdim=True)
