@@ -40,7 +40,7 @@ class Encoder(nn.Module):
     def weights(self, session: int = 0) -> GruWeights:
         """As the rollout takes them."""
         own, gates = self.own, (2, 3 * self.size)
-        W_in = self.W_in[session]["W"].unflatten(2, gates)  # type: ignore[index,operator]
+        W_in = self.W_in[session]["W"].unflatten(2, gates)  # type: ignore[index]
         return GruWeights(W_in, own["b_in"].unflatten(1, gates), own["W"], own["b"])
 
     def forward(self, counts: Tensor, inputs: Tensor | None, lengths: Tensor, session: int = 0) -> Tensor:

@@ -44,7 +44,7 @@ class FindrObjective:
             for part in (_NOISE, _VALIDATION)
         }
         self._bins = max(s.counts.shape[1] for s in sessions)
-        self.penalty = self._l2_factors(device)
+        self.penalty: Tensor | None = self._l2_factors(device)
         self._step = 0
         self._constants = {
             f"baseline/{i}/{name}": getattr(s, name) for i, s in enumerate(sessions) for name in ("by_trial", "by_bin")
