@@ -109,6 +109,11 @@ PLANTED = {
         "states exchanged": {"grads": _changed("path", lambda g: g.roll(1, 2))},
         "gradient of the first state lost": {"grads": _changed("z0", torch.zeros_like)},
     },
+    ("rollout_gated_sde", "signals-odd"): {
+        "inputs and states exchanged": {"grads": _changed("V", lambda g: g.roll(3, 1))},
+        "states a step late": {"grads": _changed("e", lambda g: g.roll(1, 2))},
+        "a row of the signals' weights not written": {"grads": _changed("V", _row_not_written)},
+    },
     ("rollout_gru", "everything"): {
         "wrong sign": {"grads": _changed("W", lambda g: -g)},
         "a row not written": {"outputs": _changed("h", _row_not_written)},

@@ -58,6 +58,18 @@ def test_parts_of_a_path(monkeypatch):
     check("path-before", torch.float32, config=MODULE.CONFIGS[2])
 
 
+@pytest.mark.parametrize("name", ("inputs-shared", "path-signals"))
+def test_signals_past_the_end_may_hold_anything(name):
+    case = BY_NAME[name]
+    arguments, options = contract.arguments_of(SPEC, case, torch.float32), contract.kernel_options(SPEC, case)
+    found = contract.twin(SPEC, MODULE, arguments, options)
+    late = torch.arange(case.sizes["T"]) >= arguments["lengths"][..., None]
+    for signal in ("x", "e"):
+        if arguments[signal] is not None:
+            arguments[signal] = arguments[signal].masked_fill(late[..., None], float("nan"))
+    contract.assert_identical(contract.twin(SPEC, MODULE, arguments, options), found)
+
+
 def test_first_configuration_is_valid_for_every_case():
     for case in SPEC.cases:
         hidden, M = case.options["hidden"], case.sizes["M"]
