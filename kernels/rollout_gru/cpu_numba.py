@@ -350,26 +350,39 @@ def _sizes(W, drive, b, y, x, W_in, b_in, h0) -> tuple[list[int], int]:
 
 
 @numba.njit(**JIT)
-def add_up(sums, dW, db):
-    """dW [E, rows, D, G] and db [E, D, G], the row after them, from the tasks' sums [E, D, blocks, rows + 1, .]."""
-    E, D, blocks, rows, _ = sums.shape
-    G = dW.shape[3]
-    for e in range(E):
-        for k in range(rows):
-            for d in range(D):
-                out = dW[e, k, d] if k < rows - 1 else db[e, d]
+def add_up(first, last, S, sums, dW, db):
+    """Task: one model and direction; sums [E, D, blocks, rows + 1, width] of its blocks into dW [E, rows, D, G] and, the
+    last row, db [E, D, G]."""
+    D, blocks, rows, width, G = S[0], S[1], S[2], S[3], S[4]
+    for task in range(first, last):
+        e, d = task // D, task % D
+        for k in range(rows + 1):
+            out = dW[((e * rows + k) * D + d) * G :][:G] if k < rows else db[task * G :][:G]
+            for i in range(blocks):
+                part = sums[((task * blocks + i) * (rows + 1) + k) * width :][:G]
                 for j in range(G):
-                    out[j] = sums[e, d, 0, k, j]
-                for i in range(1, blocks):
-                    for j in range(G):
-                        out[j] += sums[e, d, i, k, j]
+                    out[j] = part[j] if i == 0 else out[j] + part[j]
+
+
+def add_up_single(first, last, share, p):
+    like = np.empty(0, np.float32)
+    add_up(first, last, vector(p, 0, INTEGERS), vector(p, 1, like), vector(p, 2, like), vector(p, 3, like))
+
+
+def add_up_double(first, last, share, p):
+    like = np.empty(0, np.float64)
+    add_up(first, last, vector(p, 0, INTEGERS), vector(p, 1, like), vector(p, 2, like), vector(p, 3, like))
+
+
+ADD_UP = {torch.float32: add_up_single, torch.float64: add_up_double}
 
 
 def _added_up(sums, G: int):
-    """The same, allocated."""
-    E, D, _, rows, _ = sums.shape
+    """(dW, db) of the tasks' sums."""
+    E, D, blocks, rows, width = sums.shape
     dW, db = sums.new_empty(E, rows - 1, D, G), sums.new_empty(E, D, G)
-    add_up(sums.numpy(), dW.numpy(), db.numpy())
+    S = np.array([D, blocks, rows - 1, width, G], np.int64)
+    run_compiled(ADD_UP[sums.dtype], E * D, S, *(x.view(-1).numpy() for x in (sums, dW, db)))
     return dW, db
 
 
