@@ -351,17 +351,21 @@ def _sizes(W, drive, b, y, x, W_in, b_in, h0) -> tuple[list[int], int]:
 
 @numba.njit(**JIT)
 def add_up(first, last, S, sums, dW, db):
-    """Task: one model and direction; sums [E, D, blocks, rows + 1, width] of its blocks into dW [E, rows, D, G] and, the
-    last row, db [E, D, G]."""
+    """Task: one model and direction; sums [E, D, blocks, rows + 1, width] of its blocks into dW [E, rows, D, G], and of
+    the last row into db [E, D, G]."""
     D, blocks, rows, width, G = S[0], S[1], S[2], S[3], S[4]
     for task in range(first, last):
         e, d = task // D, task % D
         for k in range(rows + 1):
-            out = dW[((e * rows + k) * D + d) * G :][:G] if k < rows else db[task * G :][:G]
-            for i in range(blocks):
-                part = sums[((task * blocks + i) * (rows + 1) + k) * width :][:G]
-                for j in range(G):
-                    out[j] = part[j] if i == 0 else out[j] + part[j]
+            at = (task * blocks * (rows + 1) + k) * width
+            for j in range(0, G, LANES):
+                total = load_at(sums, at + j)
+                for i in range(1, blocks):
+                    total = total + load_at(sums, at + i * (rows + 1) * width + j)
+                if k < rows:
+                    store_first(dW, ((e * rows + k) * D + d) * G + j, total, G - j)
+                else:
+                    store_first(db, task * G + j, total, G - j)
 
 
 def add_up_single(first, last, share, p):
