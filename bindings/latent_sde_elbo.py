@@ -146,19 +146,6 @@ def _needs_gradient(*tensors: Tensor | None) -> bool:
     return any(t is not None and t.requires_grad for t in tensors)
 
 
-def _driven(V: Tensor | None, x: Tensor | None, e: Tensor | None) -> Tensor | None:
-    """Inputs x [E or 1, B, T, U] and states e [E, B, T, 2 K] times the rows of V [E, U + 2 K, H]: [E, B, T, H]."""
-    known = [v for v in (x, e) if v is not None]
-    if V is None or not known:
-        return None
-    found = None
-    for v, rows in zip(known, V.split([v.shape[-1] for v in known], 1), strict=True):
-        v = v.flatten(1, 2).expand(len(V), -1, -1)
-        found = torch.bmm(v, rows) if found is None else torch.baddbmm(found, v, rows)
-    assert found is not None
-    return found.view(len(V), *known[0].shape[1:3], -1)
-
-
 def _op_by_op(
     data: _Data, encoder: GruWeights, posterior: DrivenDrift, prior: DrivenDrift, sigma: Tensor, C: Tensor,
     bias: Tensor | None, noise_seed: Tensor | int | None, noise_stream: Tensor | None, options: _Options,
@@ -170,11 +157,12 @@ def _op_by_op(
     e = rollout_gru(None, W, b, y=y, x=x, W_in=W_in, b_in=b_in, lengths=lengths, backend=backend).h.flatten(3)
     z0 = C.new_zeros(len(C), y.shape[1], C.shape[2])
     path = rollout_gated_sde(
-        z0, posterior.weights, _driven(posterior.V, x, e), a=options.a, sigma=None if noise_seed is None else sigma,
-        noise_seed=noise_seed, noise_stream=noise_stream, lengths=lengths, steps=y.shape[2],
-        first_step=options.first_step, backend=backend,
+        z0, posterior.weights, x=x, e=e, V=posterior.V, a=options.a, sigma=None if noise_seed is None else sigma,
+        noise_seed=noise_seed, noise_stream=noise_stream, lengths=lengths, first_step=options.first_step,
+        backend=backend,
     )  # fmt: skip
-    mu = gated_drift(path.z, prior.weights, _driven(prior.V, x, None), z0=z0, lengths=lengths, backend=backend)
+    x = None if prior.V is None else x
+    mu = gated_drift(path.z, prior.weights, x=x, V=prior.V, z0=z0, lengths=lengths, backend=backend)
     nll = poisson_readout(
         path.z, C, y, bin_s=options.bin_s, link=options.link, bias=bias, baseline_trial=data.baseline_trial,
         baseline_time=data.baseline_time, lengths=lengths, backend=backend,
@@ -217,19 +205,19 @@ class _Bound(torch.autograd.Function):
         (h, _), saved = gru.forward(**inputs)
         ctx.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
         e = h.flatten(3)
-        shared = {"z0": C.new_zeros(E, B, M), "x": None, "e": None, "V": None, "noise": None,
-                  "a": per_model(options.a, E, C, C.dtype), "lengths": lengths}  # fmt: skip
-        inputs = {"weights": posterior, "path": None, "drive": _driven(V, x, e), "noise_seed": seed,
+        shared = {"z0": C.new_zeros(E, B, M), "drive": None, "a": per_model(options.a, E, C, C.dtype), "noise": None,
+                  "lengths": lengths}  # fmt: skip
+        inputs = {"weights": posterior, "path": None, "x": x, "e": e, "V": V, "noise_seed": seed,
                   "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
         sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
         (z, mu, _), saved = sde.forward(**inputs, **sizes)
-        wanted = ("weights", "drive") if seed is None else ("weights", "drive", "sigma")
+        wanted: tuple[str, ...] = ("weights", "e", "V") if seed is None else ("weights", "e", "V", "sigma")
         ctx.posterior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
-        inputs = {"weights": prior, "path": z, "drive": _driven(prior_V, x, None), "sigma": None, "noise_seed": None,
-                  "noise_stream": None, **shared}  # fmt: skip
+        inputs = {"weights": prior, "path": z, "x": None if prior_V is None else x, "e": None, "V": prior_V,
+                  "sigma": None, "noise_seed": None, "noise_stream": None, **shared}  # fmt: skip
         sizes = {"hidden": hidden[1], "steps": T, "first_step": 0}
         (_, prior_mu, _), saved = sde.forward(**inputs, **sizes)
-        wanted = ("path", "weights") if prior_V is None else ("path", "weights", "drive")
+        wanted = ("path", "weights") if prior_V is None else ("path", "weights", "V")
         ctx.prior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
         observed = {"z": z, "C": C, "bias": bias, "baseline_trial": baselines[0], "baseline_time": baselines[1], "y": y,
                     "lengths": lengths, "mask": None}  # fmt: skip
@@ -238,14 +226,14 @@ class _Bound(torch.autograd.Function):
         wanted = ("z", "C") if bias is None else ("z", "C", "bias")
         ctx.poisson = poisson, {**observed, **link, **saved, "wanted": wanted}
         apart = prior_mu.sub_(mu).div_(sigma[:, None, None])
-        ctx.save_for_backward(apart, x, e, V, sigma, *parameters)  # so that torch sees which were changed meanwhile
+        ctx.save_for_backward(apart, sigma, x, *parameters)  # so that torch sees which were changed meanwhile
         ctx.a = options.a
         return nll, apart.square().sum((2, 3)).mul_(0.5 * options.a)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dnll: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
-        apart, x, e, V, sigma, *_ = ctx.saved_tensors
+        apart, sigma, *_ = ctx.saved_tensors
         dmu = apart * (ctx.a * dkl[..., None] / sigma[:, None])[:, :, None]
         dsigma = (dmu * apart).sum((1, 2)).neg_()
         module, known = ctx.poisson
@@ -257,17 +245,9 @@ class _Bound(torch.autograd.Function):
         posterior = module.backward(known, {"z": dz, "mu": dmu.neg(), "z_final": None})
         if "sigma" in posterior:
             dsigma += posterior["sigma"]
-        rows, E = posterior["drive"].flatten(1, 2), len(sigma)
-        signals = None if x is None else x.flatten(1, 2).expand(E, -1, -1).mT
-        U = 0 if x is None else x.shape[3]
-        dV = torch.bmm(e.flatten(1, 2).mT, rows)
-        if signals is not None:
-            dV = torch.cat((torch.bmm(signals, rows), dV), 1)
-        dprior_V = None if signals is None or "drive" not in prior else torch.bmm(signals, prior["drive"].flatten(1, 2))
         module, known = ctx.gru
-        dh = torch.bmm(rows, V[:, U:].mT).view(known["h"].shape)
-        gru = module.backward(known, {"h": dh, "h_final": None})
+        gru = module.backward(known, {"h": posterior["e"].view(known["h"].shape), "h_final": None})
         return (
-            None, gru["W_in"], gru["b_in"], gru["W"], gru["b"], posterior["weights"], dV, prior["weights"], dprior_V,
-            dsigma, observed["C"], observed.get("bias"),
+            None, gru["W_in"], gru["b_in"], gru["W"], gru["b"], posterior["weights"], posterior["V"], prior["weights"],
+            prior.get("V"), dsigma, observed["C"], observed.get("bias"),
         )  # fmt: skip

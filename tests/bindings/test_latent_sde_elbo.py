@@ -417,7 +417,7 @@ REFUSED = {
     r"posterior\.V: expected \[E=2, 8, M \+ H_1\], got \[2, 6, 7\]": drift_with(
         "posterior", V=torch.zeros(2, 6, 7).double()
     ),
-    r"drive: expected \[E=2 or 1, B=4, T=7, D=7\], got \[2, 4, 7, 6\]": drift_with(
+    r"V: expected \[E=2, R=8, D=7\], got \[2, 8, 6\]": drift_with(
         "posterior", V=torch.zeros(2, 8, 6).double()
     ),
     r"posterior\.V: is required": drift_with("posterior", V=None),

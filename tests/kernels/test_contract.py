@@ -109,11 +109,6 @@ PLANTED = {
         "states exchanged": {"grads": _changed("path", lambda g: g.roll(1, 2))},
         "gradient of the first state lost": {"grads": _changed("z0", torch.zeros_like)},
     },
-    ("rollout_gated_sde", "signals-odd"): {
-        "inputs and states exchanged": {"grads": _changed("V", lambda g: g.roll(3, 1))},
-        "states a step late": {"grads": _changed("e", lambda g: g.roll(1, 2))},
-        "a row of the signals' weights not written": {"grads": _changed("V", _row_not_written)},
-    },
     ("rollout_gru", "everything"): {
         "wrong sign": {"grads": _changed("W", lambda g: -g)},
         "a row not written": {"outputs": _changed("h", _row_not_written)},
@@ -123,6 +118,22 @@ PLANTED = {
         "gates exchanged": {"grads": _changed("drive", lambda g: g.unflatten(4, (3, -1)).flip(4).flatten(4))},
         "gradient of the first state lost": {"grads": _changed("h0", torch.zeros_like)},
         "last row for the final state": {"outputs": lambda o: o | {"h_final": o["h"][:, :, -1].clone()}},
+        "directions of the input weights exchanged": {"grads": _changed("W_in", lambda g: g.flip(2))},
+    },
+    ("rollout_gru", "counts-shared"): {
+        "neurons a row late": {"grads": _changed("W_in", lambda g: g.roll(1, 1))},
+        "gradient of the signals' weights lost": {
+            "grads": _changed("W_in", lambda g: torch.cat([g[:, :-2], 0 * g[:, -2:]], 1))
+        },
+        "bias of the inputs lost": {"grads": _changed("b_in", torch.zeros_like)},
+        "reset gate in the bias of the inputs": {"grads": lambda g: g | {"b_in": g["b"]}},
+        "models exchanged": {"grads": _changed("W_in", lambda g: g.flip(0))},
+    },
+    ("rollout_gru", "many-neurons"): {
+        "a neuron not written": {"grads": _changed("W_in", lambda g: g.index_fill(1, torch.tensor(64), float("nan")))},
+        "beyond the first word of bits shifted": {
+            "grads": _changed("W_in", lambda g: torch.cat([g[:, :64], g[:, 64:].roll(1, 1)], 1))
+        },
     },
     ("event_projection", "dense"): {
         "gradient of the recording lost": {"grads": _changed("x", torch.zeros_like)},

@@ -55,47 +55,37 @@ class GatedFlow(nn.Module):
         """These weights and those of what drives the drift."""
         return DrivenDrift(self.weights(), self.own["V"] if "V" in self.own else None)
 
-    def drive(self, x: Tensor | None, e: Tensor | None = None) -> Tensor | None:
-        """What x [E or 1, B, T, U], and e [E, B, T, D - U] after it, add to the gate and the first hidden layer:
-        [E, B, T, M + H]."""
-        known = [v for v in (x, e) if v is not None]
-        if not known or "V" not in self.own:
-            return None
-        V, found = self.own["V"], None
-        for v, rows in zip(known, self.own["V"].split([v.shape[-1] for v in known], 1), strict=True):
-            v = v.flatten(1, 2).expand(len(V), -1, -1)
-            found = torch.bmm(v, rows) if found is None else torch.baddbmm(found, v, rows)
-        assert found is not None
-        return found.view(len(V), *known[0].shape[1:3], -1)
-
     def along(self, z: Tensor, z0: Tensor, x: Tensor | None, lengths: Tensor | None) -> Tensor:
         """Drifts [E, B, T, M] at the states before z [E, B, T, M]."""
-        return gated_drift(z, self.weights(), self.drive(x), z0=z0, lengths=lengths, backend=self.backend)
+        return gated_drift(z, self.weights(), z0=z0, lengths=lengths, backend=self.backend, **self._signals(x))
 
     def at(self, z: Tensor, x: Tensor | None = None) -> Tensor:
         """Drifts [E, B, T, M] at states [E, B, T, M]; x [E or 1, B, T, D], 0 when None."""
-        return gated_drift(z, self.weights(), self.drive(x), backend=self.backend)
+        return gated_drift(z, self.weights(), backend=self.backend, **self._signals(x))
 
     def roll_out(
         self, z0: Tensor, x: Tensor | None, a: float, sigma: Tensor, noise_seed: Tensor | None, lengths: Tensor | None,
-        steps: int, first_step: int = 0,
+        steps: int, first_step: int = 0, *, e: Tensor | None = None, V: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """States and drifts [E, B, T, M]; noise from the stream of each sequence's number, none without a seed."""
-        return self.roll_out_driven(z0, self.drive(x), a, sigma, noise_seed, lengths, steps, first_step)
+        """States and drifts [E, B, T, M]; noise from the stream of each sequence's number, none without a seed.
 
-    def roll_out_driven(
-        self, z0: Tensor, drive: Tensor | None, a: float, sigma: Tensor, noise_seed: Tensor | None,
-        lengths: Tensor | None, steps: int, first_step: int = 0,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """The same for what is added to the gate and the first hidden layer [E, B, T, M + H]."""
+        x [E or 1, B, T, U] and after it e [E, B, T, S] drive it through V [E, U + S, M + H], its own when None.
+        """
         E, B, _ = z0.shape
         noise = {}
         if noise_seed is not None:
             streams = torch.arange(B, device=z0.device).expand(E, B)
             noise = {"sigma": sigma, "noise_seed": noise_seed, "noise_stream": streams}
-        found = rollout_gated_sde(z0, self.weights(), drive, a=a, lengths=lengths, steps=steps, first_step=first_step,
-                                  backend=self.backend, **noise)  # fmt: skip
+        found = rollout_gated_sde(z0, self.weights(), a=a, lengths=lengths, steps=steps, first_step=first_step,
+                                  backend=self.backend, **noise, **self._signals(x, e, V))  # fmt: skip
         return found.z, found.mu
+
+    def _signals(self, x: Tensor | None, e: Tensor | None = None, V: Tensor | None = None) -> dict[str, Tensor]:
+        """What drives the drift, as its functions take it; nothing where there is nothing."""
+        if V is None and "V" in self.own:
+            V = self.own["V"]
+        known = {"x": x, "e": e, "V": V}
+        return {} if V is None or (x is None and e is None) else {n: v for n, v in known.items() if v is not None}
 
 
 class AttractorFlow(nn.Module):

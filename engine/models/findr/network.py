@@ -111,11 +111,12 @@ class Findr(nn.Module):
         z0 = self.s.new_zeros(self.n_models, B, self.s.shape[1])
         options = (self.a, self.sigma, noise_seed, trials.lengths, T, first_step)
         if self.posterior is not None:
-            return Path(*self.posterior.roll_out_driven(z0, self.posterior.drive(trials.inputs, e), *options))
+            return Path(*self.posterior.roll_out(z0, trials.inputs, *options, e=e))
         assert isinstance(self.flow, GatedFlow) and self.correction is not None
-        drive = torch.bmm(e.flatten(1, 2), self.correction["V"]).view(*e.shape[:3], -1)
-        by_inputs = self.flow.drive(trials.inputs)
-        return Path(*self.flow.roll_out_driven(z0, drive if by_inputs is None else drive + by_inputs, *options))
+        V = self.correction["V"]
+        if trials.inputs is not None:
+            V = torch.cat((self.flow.own["V"], V), 1)
+        return Path(*self.flow.roll_out(z0, trials.inputs, *options, e=e, V=V))
 
     def infer(self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int = 0) -> Path:
         """A sample of the posterior given the counts, or without a seed its path without noise."""

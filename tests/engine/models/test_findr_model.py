@@ -35,8 +35,9 @@ def objective(config: FindrConfig, *sessions: SpikeTrials) -> FindrObjective:
 def test_encoder_is_a_bidirectional_gru_on_packed_sequences() -> None:
     encoder = Encoder([5], 2, 4, seeds=[1, 2])
     g = torch.Generator().manual_seed(0)
-    x, lengths = torch.randn(1, 6, 9, 7, generator=g), torch.tensor([[9, 1, 5, 8, 3, 9]])
-    found = encoder(x[..., :5], x[..., 5:], lengths)
+    counts, inputs = torch.poisson(torch.full((1, 6, 9, 5), 0.4), generator=g), torch.randn(1, 6, 9, 2, generator=g)
+    x, lengths = torch.cat((counts, inputs), 3), torch.tensor([[9, 1, 5, 8, 3, 9]])
+    found = encoder(counts.to(torch.uint8), inputs, lengths)
     for e in range(2):
         twin = nn.GRU(7, 4, batch_first=True, bidirectional=True)
         with torch.no_grad():
@@ -104,6 +105,39 @@ def _by_hand(o: FindrObjective, seen: Trials, e: int, z_noisy: Tensor, z_still: 
     return total_nll / n, total_kl / n
 
 
+CONFIGURATIONS = {
+    "preset": (SMALL, True),
+    "one hidden layer, bias": (dataclasses.replace(SMALL, features=(6,), model=ModelConfig(bias=True)), True),
+    "exponential link": (dataclasses.replace(SMALL, model=ModelConfig(link="exp", noise_level=0.5)), True),
+    "tied posterior": (dataclasses.replace(SMALL, model=ModelConfig(posterior="tied")), False),
+    "line": (dataclasses.replace(SMALL, model=ModelConfig(flow="line")), False),
+    "bistable": (dataclasses.replace(SMALL, model=ModelConfig(flow="bistable", bias=True)), False),
+    "irrelevant GRU": (dataclasses.replace(SMALL, model=ModelConfig(irrelevant_size=5)), False),
+    "definition": (dataclasses.replace(SMALL, backend="reference"), False),
+}
+
+
+@pytest.mark.parametrize("inputs", (True, False))
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_bound_is_its_parts_in_every_configuration(name: str, inputs: bool) -> None:
+    config, one_node = CONFIGURATIONS[name]
+    trials = TRIALS if inputs else SpikeTrials.from_arrays(TRIALS.counts, TRIALS.lengths, bin_s=TRIALS.bin_s)
+    o = objective(config, trials)
+    session, seen = o.batches.draw(3)
+    assert (seen.inputs is None) != inputs
+    parameters = tuple(o.module.parameters())
+    for seed in (o._seeds[_NOISE], None):
+        whole = o.module.elbo(seen, session, seed, 42)
+        assert (whole[0].grad_fn is not None and whole[0].grad_fn.name() == "_BoundBackward") == one_node
+        path = o.module.infer(seen, session, seed, 42)
+        parts = (o.module.score(path.z, seen, session).nll, o.module.kl(path, seen))
+        found, expected = (
+            torch.autograd.grad((nll + 2 * kl).sum(), parameters, materialize_grads=True) for nll, kl in (whole, parts)
+        )
+        for a, b in zip((*whole, *found), (*parts, *expected), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-6 * max(1.0, float(b.detach().abs().max())))
+
+
 def test_what_follows_a_trials_end_has_no_effect() -> None:
     o = objective(SMALL)
     session, seen = o.batches.draw(0)
@@ -116,6 +150,8 @@ def test_what_follows_a_trials_end_has_no_effect() -> None:
     assert torch.equal(a.z, b.z)
     assert torch.equal(o.module.kl(a, seen), o.module.kl(b, other))
     assert torch.equal(o.module.score(a.z, seen).nll, o.module.score(b.z, other).nll)
+    for c, d in zip(o.module.elbo(seen, session, None), o.module.elbo(other, session, None), strict=True):
+        assert torch.equal(c, d)
 
 
 def test_a_prior_that_is_the_posterior_has_no_divergence() -> None:

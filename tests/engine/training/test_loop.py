@@ -14,6 +14,7 @@ from neurorbit.engine.training.config import LoopConfig, TrainingConfig
 from neurorbit.engine.training.folder import RunFolder
 from neurorbit.engine.training.loop import Outcome, Trainer
 from neurorbit.engine.training.progress import Progress
+from neurorbit.engine.training.stack import ParameterStack
 
 CONFIG = TrainingConfig(batches_per_epoch=5, log_every=4, checkpoint_every=10)
 
@@ -121,6 +122,74 @@ def test_a_model_that_diverges_stops_alone(term: str, said: str) -> None:
     where = "" if term == "gradient" else f" in w {at_ten.stack.values[1].tolist()}"
     assert listener.notes[0].startswith(f"model 1 stopped at step 10: its {said} is not finite{where};")
     assert [p.alive for p in listener.seen] == [3, 3, 2, 2, 2]
+
+
+class Penalised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(0)
+        self.w, self.b = (nn.Parameter(torch.randn(3, *n, generator=g)) for n in ((2, 3), (4,)))
+
+
+def test_a_penalty_has_the_value_and_the_gradient_of_autograd() -> None:
+    module, twin = Penalised(), Penalised()
+    stack, factors = ParameterStack(module.named_parameters()), torch.linspace(0.1, 2.0, 10)
+
+    def loss(m: Penalised) -> Tensor:
+        return (m.w.sin().sum((1, 2)) * m.b.cos().sum(1)).sum()
+
+    squares = torch.cat([p.flatten(1) for p in twin.parameters()], 1).square() @ factors
+    expected = torch.autograd.grad(loss(twin) + squares.sum(), tuple(twin.parameters()))
+    stack.differentiate(loss(module))
+    torch.testing.assert_close(stack.add_squares(factors), squares)
+    for found, grad in zip(stack.named(stack.gradients).values(), expected, strict=True):
+        torch.testing.assert_close(found, grad)
+
+
+class Sheltered(ParabolaProblem):
+    """The parabola with a quarter more of its squares: as a term of autograd's, or as the loop's penalty."""
+
+    term_names = ("loss", "penalty", "l2")
+
+    def __init__(self, by_loop: bool, **changes: int) -> None:
+        super().__init__(**changes)
+        self.factors, self.by_loop = torch.tensor([0.5, 0.25, 0.0]), by_loop
+        self.penalty = self.factors if by_loop else None
+
+    def terms(self, step: int) -> list[Tensor]:
+        terms = super().terms(step)
+        return terms if self.by_loop else [*terms, self.module.w.square() @ self.factors]
+
+
+def test_the_loops_penalty_trains_as_a_term_of_the_loss(tmp_path: Path) -> None:
+    found, values, written = [], [], []
+    for by_loop in (True, False):
+        folder = RunFolder.create(tmp_path / f"{by_loop}", {})
+        loop, _ = trainer(Sheltered(by_loop), 20, folder)
+        loop.run()
+        found.append(loop.stack.values.clone())
+        values.append(loop.record.best.clone())
+        written.append(rows(folder))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(values[0], values[1], rtol=1e-6, atol=1e-7)
+    assert list(written[0][0]) == list(written[1][0]) and "l2" in written[0][0]
+    for a, b in zip(*written, strict=True):
+        assert {n: float(v) for n, v in a.items()} == pytest.approx({n: float(v) for n, v in b.items()}, rel=1e-5)
+    plain, _ = trainer(ParabolaProblem(), 20)
+    plain.run()
+    assert not torch.allclose(plain.stack.values, found[0], rtol=1e-4)
+
+
+def test_a_penalty_that_is_not_finite_stops_its_model_alone() -> None:
+    problem = Sheltered(True)
+    with torch.no_grad():
+        problem.module.w[1, 0] = 1e25  # its square is not finite in float32, and neither is the parabola
+    loop, listener = trainer(problem, 8)
+    loop.run()
+    assert loop.record.alive.tolist() == [True, False, True]
+    assert len(listener.notes) == 1 and listener.notes[0].startswith(
+        "model 1 stopped at step 0: its loss is not finite"
+    )
 
 
 def test_training_ends_when_no_model_is_left(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from neurorbit.kernels.rollout_gru.spec import SPEC
 
 MODULE = load(SPEC.name, "triton")
 BY_NAME = {case.name: case for case in SPEC.cases}
-WHOLE = ("one-direction-lengths", "one-of-each")
+WHOLE = ("one-direction-lengths", "one-of-each", "one-neuron")
 IN_TILES = {"DOT": False, "UNITS": 2, "num_warps": 4}
 IN_TILES_DOT = {"DOT": True, "UNITS": 4, "num_warps": 4}
 
@@ -36,7 +36,7 @@ def test_whole_contract(name):
 
 @pytest.mark.parametrize("name", [c.name for c in SPEC.cases if c.name not in WHOLE])
 def test_values_and_gradients(name):
-    check_values(name, torch.float64 if name in ("plain", "everything") else torch.float32)
+    check_values(name, torch.float64 if name in ("plain", "everything", "counts-shared") else torch.float32)
 
 
 @pytest.mark.parametrize(("tile", "config"), [(2, IN_TILES), (16, IN_TILES_DOT), (32, MODULE.CONFIGS[3])], ids=str)
@@ -55,3 +55,13 @@ def test_first_configuration_is_valid_for_every_case():
         for dtype in (torch.float32, torch.float64):
             found = MODULE.launch(case.sizes["B"], case.sizes["H"], dtype, MODULE.CONFIGS[0])
             assert not found["DOT"] and found["BLOCK_H"] * found["TILES"] >= case.sizes["H"]
+
+
+def test_behind_the_ends_of_counts_and_signals_stands_anything():
+    arguments = contract.arguments_of(SPEC, BY_NAME["everything"], torch.float32)
+    arguments["y"] = arguments["y"].to(torch.int16)
+    late = torch.arange(arguments["y"].shape[2]) >= arguments["lengths"][..., None]
+    assert bool(late.any())
+    other = arguments | {"y": arguments["y"].masked_fill(late[..., None], -1)}
+    other["x"] = arguments["x"].masked_fill(late[..., None], float("nan"))
+    contract.assert_identical(*(contract.twin(SPEC, MODULE, a, {}) for a in (arguments, other)))
