@@ -1,4 +1,4 @@
-"""rollout_gru: FINDR's bidirectional encoder, its input product included."""
+"""rollout_gru: FINDR's bidirectional encoder from spike counts on; the others take them as a dense matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.competitors.rollout_gru.jax_scan import JaxScan
-from benchmarks.competitors.rollout_gru.torch_gru import PARAMETERS, EagerGru, PackedGru, driven, leaves_of
+from benchmarks.competitors.rollout_gru.torch_gru import PARAMETERS, EagerGru, PackedGru, leaves_of
 from benchmarks.torch_phases import training_phases
 from benchmarks.workload import OURS, Implementation, Inputs, Prepared, Workload
 from neurorbit.bindings.rollout_gru import rollout_gru
@@ -48,7 +48,7 @@ def memory_workload(device: str) -> Workload:
 
 
 def inputs_of(workload: Workload, device: str, dtype: torch.dtype = torch.float32) -> Inputs:
-    """Counts as inputs, weights of torch's size; the same for every device."""
+    """Counts x as inputs, weights of torch's size; the same for every device."""
     s, generator = workload.sizes, torch.Generator().manual_seed(0)
     E, B, T, D, H, U = (s[letter] for letter in "EBTDHU")
 
@@ -74,9 +74,13 @@ def call(values: dict[str, Tensor | None], options: Mapping[str, Any], backend: 
 
 
 def _phases(inputs: Inputs, leaves: dict[str, Tensor], backend: str | None = None) -> Prepared:
+    y, gates = inputs["x"][None].to(torch.uint8), leaves["W"].shape[1::2]  # as FINDR has them: [1, B, T, U], (D, 3 H)
+
     def rollout() -> Tensor:
-        drive = driven(inputs, leaves)
-        return rollout_gru(drive, leaves["W"], leaves["b"], lengths=inputs["lengths"], backend=backend).h.flatten(3)
+        W_in, b_in = leaves["W_in"].unflatten(2, gates), leaves["b_in"].unflatten(1, gates)
+        return rollout_gru(
+            None, leaves["W"], leaves["b"], y=y, W_in=W_in, b_in=b_in, lengths=inputs["lengths"], backend=backend
+        ).h.flatten(3)
 
     return training_phases(rollout, leaves, inputs["target"])
 

@@ -44,10 +44,15 @@ class Encoder(nn.Module):
         return GruWeights(W_in, own["b_in"].unflatten(1, gates), own["W"], own["b"])
 
     def forward(self, counts: Tensor, inputs: Tensor | None, lengths: Tensor, session: int = 0) -> Tensor:
-        """counts [E or 1, B, T, N], inputs [E or 1, B, T, U], lengths [E or 1, B].
+        """counts [E or 1, B, T, N], whole or as expected (floats), inputs [E or 1, B, T, U], lengths [E or 1, B].
 
         What follows a trial's end has no effect.
         """
         W_in, b_in, W, b = self.weights(session)
-        h = rollout_gru(None, W, b, y=counts, x=inputs, W_in=W_in, b_in=b_in, lengths=lengths, backend=self.backend).h
+        y: Tensor | None = counts
+        if counts.is_floating_point():  # signals, whose rows of the weights follow one another
+            y, known = None, [t for t in (counts, inputs) if t is not None]
+            models = max(len(t) for t in known)
+            inputs = torch.cat([t.expand(models, -1, -1, -1) for t in known], 3)
+        h = rollout_gru(None, W, b, y=y, x=inputs, W_in=W_in, b_in=b_in, lengths=lengths, backend=self.backend).h
         return h.flatten(3)

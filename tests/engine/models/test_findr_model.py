@@ -53,6 +53,19 @@ def test_encoder_is_a_bidirectional_gru_on_packed_sequences() -> None:
             torch.testing.assert_close(found[e, b, :n], expected[b, :n])
 
 
+@pytest.mark.parametrize("models", (1, 2))
+def test_expected_counts_are_encoded_as_counts_are(models: int) -> None:
+    encoder, g = Encoder([5], 2, 4, seeds=[1, 2]), torch.Generator().manual_seed(0)
+    counts = torch.poisson(torch.full((models, 3, 6, 5), 0.7), generator=g)
+    inputs, lengths = torch.randn(1, 3, 6, 2, generator=g), torch.tensor([[6, 4, 1]])
+    for given in (inputs, None):
+        encoder = encoder if given is not None else Encoder([5], 0, 4, seeds=[1, 2])
+        whole = encoder(counts.to(torch.int16), given, lengths)
+        torch.testing.assert_close(encoder(counts, given, lengths), whole, rtol=1e-5, atol=1e-6)
+        other = encoder(counts + 0.25 * torch.eye(5)[2], given, lengths)  # a quarter of a spike more of one neuron
+        assert bool((other - whole)[:, 0].abs().amax(-1).min() > 1e-4)
+
+
 def silu_drift(own: dict[str, Tensor], z: Tensor, x: Tensor) -> Tensor:
     """The gated drift of one model from its equations."""
     M = z.shape[-1]
