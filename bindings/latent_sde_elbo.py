@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,11 +11,17 @@ from torch import Tensor
 from neurorbit.bindings.dispatch import backend_for, load, plain
 from neurorbit.bindings.drawn_noise import usual_streams
 from neurorbit.bindings.poisson_readout import floor_of, poisson_readout
-from neurorbit.bindings.rollout_gated_sde import GatedWeights, gated_drift, packed_weights, rollout_gated_sde
+from neurorbit.bindings.rollout_gated_sde import (
+    GatedWeights,
+    gated_drift,
+    packed_weights,
+    rollout_gated_sde,
+    unpacked_weights,
+)
 from neurorbit.bindings.rollout_gru import rollout_gru
 from neurorbit.bindings.validation import check_counts, check_lengths, checked_once, likeness, per_model
 
-__all__ = ["DrivenDrift", "GruWeights", "LatentSdeElbo", "latent_sde_elbo"]
+__all__ = ["DrivenDrift", "ElboGradient", "GruWeights", "LatentSdeElbo", "latent_sde_elbo", "latent_sde_elbo_gradient"]
 
 
 class GruWeights(NamedTuple):
@@ -89,28 +96,58 @@ def latent_sde_elbo(
     Raises: as the four ops. Differentiable once in all weights, V, C, sigma and the bias.
     Source: Kim et al. 2025 (flow-field inference from neural data); Li et al. 2020 (latent SDEs), the divergence.
     """
-    data = _Data(y, x, lengths, baseline_trial, baseline_time)
-    options = _Options(a, bin_s, link, first_step, backend)
-    parameters = (*encoder, posterior.V, prior.V, sigma, C, bias)
-    tensors: tuple[Any, ...] = (*data, *parameters, noise_seed, noise_stream)
-    everything = (data, encoder, posterior, prior, sigma, C, bias, noise_seed, noise_stream, options)
-    if backend == "reference" or not plain(tensors) or _needs_gradient(*data):
-        return _op_by_op(*everything)
-    packed = [packed_weights(drift.weights) for drift in (posterior, prior)]
-    rows = (packed[0][0], packed[1][0])
-    if not plain(rows):
-        return _op_by_op(*everything)
-    key = (options._replace(first_step=0), *packed[0][1], None, *packed[1][1], *likeness((*tensors, *rows)))
-    checked_once(_KNOWN, key, lambda: _op_by_op(*everything))  # which checks everything
-    if y.device.type == "cpu":
-        check_lengths(lengths, y.shape[2])
-        check_counts(y, lengths)
-    if noise_seed is not None:
-        noise_seed = per_model(noise_seed, len(C), C, torch.int64)
-        noise_stream = usual_streams(len(C), y.shape[1], C) if noise_stream is None else noise_stream
-    fixed = _Fixed(data, noise_seed, noise_stream, (packed[0][1], packed[1][1]), options)
-    terms = _Bound.apply(fixed, *encoder, packed[0][0], posterior.V, packed[1][0], prior.V, sigma, C, bias)
-    return LatentSdeElbo(*terms)
+    call = _call_of(
+        y, encoder, posterior, prior, C, a=a, sigma=sigma, noise_seed=noise_seed, noise_stream=noise_stream,
+        first_step=first_step, x=x, lengths=lengths, bin_s=bin_s, link=link, bias=bias, baseline_trial=baseline_trial,
+        baseline_time=baseline_time, backend=backend,
+    )  # fmt: skip
+    found = _prepared(call)
+    return _op_by_op(*call) if found is None else LatentSdeElbo(*_Bound.apply(found[0], *found[1]))
+
+
+class ElboGradient(NamedTuple):
+    """The terms of a bound, [E, B] each, and the gradient of their weighted sum in everything that is learnt."""
+
+    nll: Tensor
+    kl: Tensor
+    encoder: GruWeights
+    posterior: DrivenDrift
+    prior: DrivenDrift
+    sigma: Tensor
+    C: Tensor
+    bias: Tensor | None
+
+
+def latent_sde_elbo_gradient(weight_nll: Tensor, weight_kl: Tensor, /, *arguments: Any, **options: Any) -> ElboGradient:
+    """The terms of `latent_sde_elbo` and the gradient of ``(weight_nll nll + weight_kl kl).sum()``, without a graph.
+
+    A training step whose loss is that sum needs nothing more, and a graph of small operations costs as much time as a
+    kernel.
+
+    Args:
+        weight_nll, weight_kl: [E, B].
+        arguments, options: as for `latent_sde_elbo`; whether they require a gradient plays no part.
+
+    Returns:
+        ElboGradient; the gradients have the shapes of what they belong to, and may be views of larger tensors.
+
+    Raises: as `latent_sde_elbo`.
+    """
+    with torch.no_grad():
+        call = _call_of(*arguments, **options)
+        found = _prepared(call)
+        if found is None:
+            return _gradient_op_by_op(weight_nll, weight_kl, call)
+        tape = _Tape()
+        nll, kl, apart = _forward(tape, *found)
+        W_in, b_in, W, b, posterior, V, prior, prior_V, sigma, C, bias = _backward(
+            tape, apart, call.sigma, weight_nll, weight_kl
+        )
+        return ElboGradient(
+            nll, kl, GruWeights(W_in, b_in, W, b),
+            DrivenDrift(unpacked_weights(posterior, call.posterior.weights), V),
+            DrivenDrift(unpacked_weights(prior, call.prior.weights), prior_V), sigma, C, bias,
+        )  # fmt: skip
 
 
 class _Data(NamedTuple):
@@ -129,6 +166,21 @@ class _Options(NamedTuple):
     backend: str | None
 
 
+class _Call(NamedTuple):
+    """What was asked for."""
+
+    data: _Data
+    encoder: GruWeights
+    posterior: DrivenDrift
+    prior: DrivenDrift
+    sigma: Tensor
+    C: Tensor
+    bias: Tensor | None
+    noise_seed: Tensor | int | None
+    noise_stream: Tensor | None
+    options: _Options
+
+
 class _Fixed(NamedTuple):
     """What has no gradient."""
 
@@ -140,6 +192,36 @@ class _Fixed(NamedTuple):
 
 
 _KNOWN: dict[Any, Any] = {}
+
+
+def _call_of(
+    y, encoder, posterior, prior, C, *, a, sigma, noise_seed, noise_stream=None, first_step=0, x=None, lengths=None,
+    bin_s, link="softplus", bias=None, baseline_trial=None, baseline_time=None, backend=None,
+) -> _Call:  # fmt: skip
+    data, options = _Data(y, x, lengths, baseline_trial, baseline_time), _Options(a, bin_s, link, first_step, backend)
+    return _Call(data, encoder, posterior, prior, sigma, C, bias, noise_seed, noise_stream, options)
+
+
+def _prepared(call: _Call) -> tuple[_Fixed, tuple[Tensor | None, ...]] | None:
+    """What the kernels take, checked; None where the public functions are to do it one by one."""
+    data, encoder, posterior, prior, sigma, C, bias, seed, stream, options = call
+    parameters = (*encoder, posterior.V, prior.V, sigma, C, bias)
+    tensors: tuple[Any, ...] = (*data, *parameters, seed, stream)
+    if options.backend == "reference" or not plain(tensors) or _needs_gradient(*data):
+        return None
+    (row, hidden), (prior_row, prior_hidden) = packed_weights(posterior.weights), packed_weights(prior.weights)
+    if not plain((row, prior_row)):
+        return None
+    key = (options._replace(first_step=0), *hidden, None, *prior_hidden, *likeness((*tensors, row, prior_row)))
+    checked_once(_KNOWN, key, lambda: _op_by_op(*call))  # which checks everything
+    if data.y.device.type == "cpu":
+        check_lengths(data.lengths, data.y.shape[2])
+        check_counts(data.y, data.lengths)
+    if seed is not None:
+        seed = per_model(seed, len(C), C, torch.int64)
+        stream = usual_streams(len(C), data.y.shape[1], C) if stream is None else stream
+    fixed = _Fixed(data, seed, stream, (hidden, prior_hidden), options)
+    return fixed, (*encoder, row, posterior.V, prior_row, prior.V, sigma, C, bias)
 
 
 def _needs_gradient(*tensors: Tensor | None) -> bool:
@@ -170,6 +252,30 @@ def _op_by_op(
     return LatentSdeElbo(nll, divergence(mu, path.mu, sigma, options.a))
 
 
+def _gradient_op_by_op(weight_nll: Tensor, weight_kl: Tensor, call: _Call) -> ElboGradient:
+    """The same by autograd."""
+    learnt = call.encoder, call.posterior, call.prior, call.sigma, call.C, call.bias
+    leaves: list[Tensor] = []
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            leaves.append(x.detach().requires_grad_())
+            return leaves[-1]
+        return x if x is None else type(x)(*map(leaf, x)) if hasattr(x, "_fields") else tuple(map(leaf, x))
+
+    with torch.enable_grad():
+        encoder, posterior, prior, sigma, C, bias = map(leaf, learnt)
+        nll, kl = _op_by_op(call.data, encoder, posterior, prior, sigma, C, bias, *call[7:])
+        found = iter(torch.autograd.grad((weight_nll * nll + weight_kl * kl).sum(), leaves, materialize_grads=True))
+
+    def gradient(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return next(found)
+        return x if x is None else type(x)(*map(gradient, x)) if hasattr(x, "_fields") else tuple(map(gradient, x))
+
+    return ElboGradient(nll.detach(), kl.detach(), *map(gradient, learnt))
+
+
 def _check_rows(V: Tensor | None, prior_V: Tensor | None, E: int, U: int, states: int) -> None:
     """ValueError for weights whose rows are not those of what drives the drifts."""
     if V is None:
@@ -186,68 +292,89 @@ def divergence(prior: Tensor, posterior: Tensor, sigma: Tensor, a: float) -> Ten
     return 0.5 * a * ((prior - posterior) / sigma[:, None, None]).square().sum((2, 3))
 
 
+class _Tape:
+    """The kernels' modules with what each of them takes and keeps."""
+
+    gru: Any
+    posterior: Any
+    prior: Any
+    poisson: Any
+    a: float
+
+
+def _forward(tape: Any, fixed: _Fixed, parameters: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
+    """(nll, kl, distance of the drifts over sigma) by the kernels one after another."""
+    (y, x, lengths, *baselines), seed, stream, hidden, options = fixed
+    W_in, b_in, W, b, posterior, V, prior, prior_V, sigma, C, bias = parameters
+    assert sigma is not None and C is not None
+    gru, sde, poisson = (
+        load(op, backend_for(op, C.device.type, options.backend))
+        for op in ("rollout_gru", "rollout_gated_sde", "poisson_readout")
+    )
+    E, (B, T), M = len(C), y.shape[1:3], C.shape[2]
+    lengths = None if lengths is None else lengths.to(torch.int64)
+    inputs = {"W": W, "drive": None, "b": b, "y": y, "x": x, "W_in": W_in, "b_in": b_in, "h0": None,
+              "lengths": lengths}  # fmt: skip
+    (h, _), saved = gru.forward(**inputs)
+    tape.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
+    shared = {"z0": C.new_zeros(E, B, M), "drive": None, "a": per_model(options.a, E, C, C.dtype), "noise": None,
+              "lengths": lengths}  # fmt: skip
+    inputs = {"weights": posterior, "path": None, "x": x, "e": h.flatten(3), "V": V, "noise_seed": seed,
+              "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
+    sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
+    (z, mu, _), saved = sde.forward(**inputs, **sizes)
+    wanted: tuple[str, ...] = ("weights", "e", "V") if seed is None else ("weights", "e", "V", "sigma")
+    tape.posterior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
+    inputs = {"weights": prior, "path": z, "x": None if prior_V is None else x, "e": None, "V": prior_V,
+              "sigma": None, "noise_seed": None, "noise_stream": None, **shared}  # fmt: skip
+    sizes = {"hidden": hidden[1], "steps": T, "first_step": 0}
+    (_, prior_mu, _), saved = sde.forward(**inputs, **sizes)
+    wanted = ("path", "weights") if prior_V is None else ("path", "weights", "V")
+    tape.prior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
+    observed = {"z": z, "C": C, "bias": bias, "baseline_trial": baselines[0], "baseline_time": baselines[1], "y": y,
+                "lengths": lengths, "mask": None}  # fmt: skip
+    link = {"link": options.link, "bin_s": float(options.bin_s), "floor_hz": floor_of(options.link, None)}
+    (nll, _), saved = poisson.forward(**observed, **link)
+    wanted = ("z", "C") if bias is None else ("z", "C", "bias")
+    tape.poisson = poisson, {**observed, **link, **saved, "wanted": wanted}
+    tape.a = options.a
+    apart = prior_mu.sub_(mu).div_(sigma[:, None, None])
+    return nll, apart.square().sum((2, 3)).mul_(0.5 * options.a), apart
+
+
+def _backward(tape: Any, apart: Tensor, sigma: Tensor, dnll: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of the parameters in the order of `_forward`, by the adjoints in the opposite order."""
+    dmu = apart * (tape.a * dkl[..., None] / sigma[:, None])[:, :, None]
+    dsigma = (dmu * apart).sum((1, 2)).neg_()
+    module, known = tape.poisson
+    observed = module.backward(known, {"nll": dnll, "per_neuron": None})
+    module, known = tape.prior
+    prior = module.backward(known, {"z": None, "mu": dmu, "z_final": None})
+    module, known = tape.posterior
+    dz = prior["path"].add_(observed["z"])
+    posterior = module.backward(known, {"z": dz, "mu": dmu.neg_(), "z_final": None})
+    if "sigma" in posterior:
+        dsigma += posterior["sigma"]
+    module, known = tape.gru
+    gru = module.backward(known, {"h": posterior["e"].view(known["h"].shape), "h_final": None})
+    return (
+        gru["W_in"], gru["b_in"], gru["W"], gru["b"], posterior["weights"], posterior["V"], prior["weights"],
+        prior.get("V"), dsigma, observed["C"], observed.get("bias"),
+    )  # fmt: skip
+
+
 class _Bound(torch.autograd.Function):
-    """The kernels one after another, and their adjoints in the opposite order."""
+    """One node of the graph."""
 
     @staticmethod
     def forward(ctx: Any, fixed: _Fixed, *parameters: Tensor | None) -> tuple[Tensor, Tensor]:
-        (y, x, lengths, *baselines), seed, stream, hidden, options = fixed
-        W_in, b_in, W, b, posterior, V, prior, prior_V, sigma, C, bias = parameters
-        assert W is not None and posterior is not None and prior is not None and sigma is not None and C is not None
-        gru, sde, poisson = (
-            load(op, backend_for(op, C.device.type, options.backend))
-            for op in ("rollout_gru", "rollout_gated_sde", "poisson_readout")
-        )
-        E, (B, T), M = len(C), y.shape[1:3], C.shape[2]
-        lengths = None if lengths is None else lengths.to(torch.int64)
-        inputs = {"W": W, "drive": None, "b": b, "y": y, "x": x, "W_in": W_in, "b_in": b_in, "h0": None,
-                  "lengths": lengths}  # fmt: skip
-        (h, _), saved = gru.forward(**inputs)
-        ctx.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
-        e = h.flatten(3)
-        shared = {"z0": C.new_zeros(E, B, M), "drive": None, "a": per_model(options.a, E, C, C.dtype), "noise": None,
-                  "lengths": lengths}  # fmt: skip
-        inputs = {"weights": posterior, "path": None, "x": x, "e": e, "V": V, "noise_seed": seed,
-                  "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
-        sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
-        (z, mu, _), saved = sde.forward(**inputs, **sizes)
-        wanted: tuple[str, ...] = ("weights", "e", "V") if seed is None else ("weights", "e", "V", "sigma")
-        ctx.posterior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
-        inputs = {"weights": prior, "path": z, "x": None if prior_V is None else x, "e": None, "V": prior_V,
-                  "sigma": None, "noise_seed": None, "noise_stream": None, **shared}  # fmt: skip
-        sizes = {"hidden": hidden[1], "steps": T, "first_step": 0}
-        (_, prior_mu, _), saved = sde.forward(**inputs, **sizes)
-        wanted = ("path", "weights") if prior_V is None else ("path", "weights", "V")
-        ctx.prior = sde, {**inputs, **sizes, **saved, "wanted": wanted}
-        observed = {"z": z, "C": C, "bias": bias, "baseline_trial": baselines[0], "baseline_time": baselines[1], "y": y,
-                    "lengths": lengths, "mask": None}  # fmt: skip
-        link = {"link": options.link, "bin_s": float(options.bin_s), "floor_hz": floor_of(options.link, None)}
-        (nll, _), saved = poisson.forward(**observed, **link)
-        wanted = ("z", "C") if bias is None else ("z", "C", "bias")
-        ctx.poisson = poisson, {**observed, **link, **saved, "wanted": wanted}
-        apart = prior_mu.sub_(mu).div_(sigma[:, None, None])
-        ctx.save_for_backward(apart, sigma, x, *parameters)  # so that torch sees which were changed meanwhile
-        ctx.a = options.a
-        return nll, apart.square().sum((2, 3)).mul_(0.5 * options.a)
+        nll, kl, apart = _forward(ctx, fixed, parameters)
+        # with everything that the kernels keep, so that torch sees what was changed meanwhile
+        ctx.save_for_backward(apart, parameters[8], fixed.data.x, *parameters)
+        return nll, kl
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dnll: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
         apart, sigma, *_ = ctx.saved_tensors
-        dmu = apart * (ctx.a * dkl[..., None] / sigma[:, None])[:, :, None]
-        dsigma = (dmu * apart).sum((1, 2)).neg_()
-        module, known = ctx.poisson
-        observed = module.backward(known, {"nll": dnll, "per_neuron": None})
-        module, known = ctx.prior
-        prior = module.backward(known, {"z": None, "mu": dmu, "z_final": None})
-        module, known = ctx.posterior
-        dz = prior["path"].add_(observed["z"])
-        posterior = module.backward(known, {"z": dz, "mu": dmu.neg(), "z_final": None})
-        if "sigma" in posterior:
-            dsigma += posterior["sigma"]
-        module, known = ctx.gru
-        gru = module.backward(known, {"h": posterior["e"].view(known["h"].shape), "h_final": None})
-        return (
-            None, gru["W_in"], gru["b_in"], gru["W"], gru["b"], posterior["weights"], posterior["V"], prior["weights"],
-            prior.get("V"), dsigma, observed["C"], observed.get("bias"),
-        )  # fmt: skip
+        return None, *_backward(ctx, apart, sigma, dnll, dkl)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, checked_once, likeness, per_model
 from neurorbit.kernels.rollout_gated_sde.spec import MOST_HIDDEN, SPEC, weight_count
 
-__all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "packed_weights", "rollout_gated_sde"]
+__all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "packed_weights", "rollout_gated_sde", "unpacked_weights"]
 
 
 class GatedWeights(NamedTuple):
@@ -65,6 +66,14 @@ def _in_a_row(parts) -> Tensor:
     return torch.cat((torch.cat((Wg, W1), 2).flatten(1), bg, b1, *(x.flatten(1) for x in others)), 1)
 
 
+def _apart(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Views of what `_in_a_row` made of tensors of these shapes, each without the model axis: the way back."""
+    (M, _), _, (_, H), _, *others = shapes
+    first, bg, b1, *rest = row.split((M * (M + H), M, H, *(shape.numel() for shape in others)), 1)
+    Wg, W1 = first.unflatten(1, (M, M + H)).split((M, H), 2)
+    return [Wg, bg, W1, b1, *(x.unflatten(1, shape) for x, shape in zip(rest, others, strict=True))]
+
+
 class _Pack(torch.autograd.Function):
     """The same; its gradient in views, which take a fraction of the time of a graph of small operations."""
 
@@ -76,10 +85,7 @@ class _Pack(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        (M, _), _, (_, H), _, *others = ctx.shapes
-        first, bg, b1, *rest = grad.split((M * (M + H), M, H, *(shape.numel() for shape in others)), 1)
-        Wg, W1 = first.unflatten(1, (M, M + H)).split((M, H), 2)
-        return Wg, bg, W1, b1, *(x.unflatten(1, shape) for x, shape in zip(rest, others, strict=True))
+        return tuple(_apart(grad, ctx.shapes))
 
 
 _KNOWN: dict[Any, Any] = {}
@@ -93,9 +99,17 @@ def packed_weights(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
     parts = (Wg, bg, W1, b1, *(x for pair in further for x in pair), Wo, bo)
     if isinstance(Wg, Tensor) and plain(parts):
         hidden = checked_once(_KNOWN, ("weights", len(further), *likeness(parts)), lambda: _hidden_of(weights))
-        return _Pack.apply(*parts), hidden
+        return _Pack.apply(*parts) if torch.is_grad_enabled() else _in_a_row(parts), hidden
     hidden = _hidden_of(weights)
     return _in_a_row(parts), hidden
+
+
+def unpacked_weights(row: Tensor, like: GatedWeights) -> GatedWeights:
+    """Views of [E, P] as `packed_weights` makes it of weights of these shapes."""
+    Wg, bg, W1, b1, Wo, bo, further = like
+    parts = (Wg, bg, W1, b1, *(x for pair in further for x in pair), Wo, bo)
+    Wg, bg, W1, b1, *rest, Wo, bo = _apart(row, [x.shape[1:] for x in parts])
+    return GatedWeights(Wg, bg, W1, b1, Wo, bo, tuple(zip(rest[::2], rest[1::2], strict=True)))
 
 
 def _hidden_of(weights: GatedWeights) -> tuple[int, ...]:

@@ -23,6 +23,10 @@ class Problem(Protocol):
         """The differentiable terms of the loss at a step but for the penalty, a function of the parameters, `state` and
         the step alone."""
 
+    def gradients(self, step: int) -> tuple[list[Tensor], list[Tensor | None]] | None:
+        """The terms and, for each of the module's parameters, the gradient of their sum (None: 0), from a problem that
+        knows it without a graph; None from any other."""
+
     def where(self, step: int, model: int) -> str:
         """Words for a message: where in the data of a step a model's terms are not finite, with the parameters as they
         are; empty when nothing is to be said. Called only when a model has stopped."""

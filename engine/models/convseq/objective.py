@@ -80,6 +80,9 @@ class ConvseqObjective:
             found.append(factor * term)
         return found
 
+    def gradients(self, step: int) -> None:
+        """By autograd."""
+
     def where(self, step: int, model: int) -> str:
         """Every step sees the whole recording."""
         return ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from neurorbit.bindings.latent_sde_elbo import divergence, latent_sde_elbo
+from neurorbit.bindings.latent_sde_elbo import divergence, latent_sde_elbo, latent_sde_elbo_gradient
 from neurorbit.bindings.poisson_readout import FLOOR_HZ, PoissonReadout, poisson_readout
 from neurorbit.engine.models.findr.config import FindrConfig
 from neurorbit.engine.models.findr.encoder import Encoder
@@ -127,14 +127,47 @@ class Findr(nn.Module):
         self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood at a sample of the posterior and divergence from the prior, [E, B] each."""
-        if self.posterior is None or not isinstance(self.flow, GatedFlow) or self.irrelevant is not None:
+        if not self.fused:
             path = self.infer(trials, session, noise_seed, first_step)
             return self.score(path.z, trials, session).nll, self.kl(path, trials)
+        arguments, options = self._bound(trials, session, noise_seed, first_step)
+        return latent_sde_elbo(*arguments, **options)
+
+    @property
+    def fused(self) -> bool:
+        """Whether `elbo` is a single call: a posterior of its own, a free flow, and no task-irrelevant part."""
+        return self.posterior is not None and isinstance(self.flow, GatedFlow) and self.irrelevant is None
+
+    def elbo_gradient(
+        self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int, weight_nll: Tensor,
+        weight_kl: Tensor,
+    ) -> tuple[Tensor, Tensor, dict[nn.Parameter, Tensor]]:  # fmt: skip
+        """The terms of `elbo`, and the gradient of their sum with weights [E, B] by parameter; only where `fused`."""
+        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
+        arguments, options = self._bound(trials, session, noise_seed, first_step)
+        found = latent_sde_elbo_gradient(weight_nll, weight_kl, *arguments, **options)
+        own, share = self.readout[session], torch.sigmoid(self.s)
+        gradients = {
+            **self.encoder.gradients(found.encoder, session),
+            **self.posterior.gradients(found.posterior),
+            **self.flow.gradients(found.prior),
+            self.s: self.config.model.noise_level * share * (1 - share) * found.sigma,
+            self.C(session): found.C,
+        }
+        if found.bias is not None:
+            gradients[own["bias"]] = found.bias  # type: ignore[index]
+        return found.nll, found.kl, gradients  # type: ignore[return-value]
+
+    def _bound(
+        self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments and options of the bound."""
+        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
         own, streams = self.readout[session], None
         if noise_seed is not None:
             streams = torch.arange(trials.counts.shape[1], device=self.s.device).expand(self.n_models, -1)
-        return latent_sde_elbo(
-            trials.counts, self.encoder.weights(session), self.posterior.driven(), self.flow.driven(), self.C(session),
+        drifts = self.posterior.driven(), self.flow.driven()
+        return (trials.counts, self.encoder.weights(session), *drifts, self.C(session)), dict(
             a=self.a, sigma=self.sigma, noise_seed=noise_seed, noise_stream=streams, first_step=first_step,
             x=trials.inputs, lengths=trials.lengths, bin_s=self.bin_s, link=self.config.model.link,
             bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]

@@ -75,6 +75,21 @@ class FindrObjective:
         nll, kl = (x.sum(1) / n_bins for x in self.module.elbo(trials, session, *self._noise(step)))
         return [nll, self._beta(step) * kl]
 
+    @torch.no_grad()
+    def gradients(self, step: int) -> tuple[list[Tensor], list[Tensor | None]] | None:
+        """The same terms and the gradient of their sum in each parameter, without a graph; None where there is no such
+        way."""
+        if not self.module.fused:
+            return None
+        self._step, beta = step, self._beta(step)
+        session, trials = self.batches.draw(step)
+        E, B = len(self.members), trials.counts.shape[1]
+        share = trials.lengths.sum(1).to(self.module.s.dtype).reciprocal_()
+        weights = share[:, None].expand(E, B), (beta * share)[:, None].expand(E, B)
+        nll, kl, found = self.module.elbo_gradient(trials, session, *self._noise(step), *weights)
+        terms = [nll.sum(1).mul_(share), kl.sum(1).mul_(beta * share)]
+        return terms, [found.get(p) for p in self.module.parameters()]
+
     def _beta(self, step: int) -> float:
         return self.config.loss.beta(step // self.batches.per_epoch)
 

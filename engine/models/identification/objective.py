@@ -109,6 +109,9 @@ class IdentificationObjective:
             return losses.squared_error(r, x, self._missing)
         return losses.poisson_loss(r, x, self.scaling.gain, self.config.loss.floor, self.config.backend)
 
+    def gradients(self, step: int) -> None:
+        """By autograd."""
+
     @torch.no_grad()
     def where(self, step: int, model: int) -> str:
         """How many windows of a step's batch leave the finite numbers."""

@@ -104,6 +104,9 @@ class PlrnnObjective:
         forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
         return self.module.rollout(x, u, partial=self._partial, **forcing), x[:, :, 1:]
 
+    def gradients(self, step: int) -> None:
+        """By autograd."""
+
     @torch.no_grad()
     def where(self, step: int, model: int) -> str:
         """The first window of a step's batch in which a model's predictions leave the finite numbers, if any does."""

@@ -68,6 +68,9 @@ class ParabolaProblem:
                 loss = loss + torch.where(one, root, 0)
         return [loss, penalty]
 
+    def gradients(self, step: int) -> None:
+        """By autograd."""
+
     def where(self, step: int, model: int) -> str:
         finite = all(bool(term[model].isfinite()) for term in self.terms(step))
         return "" if finite else f"in w {self.module.w[model].tolist()}"
