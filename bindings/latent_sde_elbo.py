@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.drawn_noise import usual_streams
+from neurorbit.bindings.drawn_noise import check_noise, usual_streams
 from neurorbit.bindings.poisson_readout import floor_of, poisson_readout
 from neurorbit.bindings.rollout_gated_sde import GatedWeights, gated_drift, packed_weights, rollout_gated_sde
 from neurorbit.bindings.rollout_gru import rollout_gru
@@ -79,7 +79,8 @@ def latent_sde_elbo(
         C: readout, [E, N, M].
         a: step over time constant (bin_s / tau_s), > 0. sigma: scale of the noise, [E, M].
         noise_seed, noise_stream, first_step: as for `rollout_gated_sde`; without a seed the path has no noise.
-        x: inputs, [E or 1, B, T, U]. lengths: bins of each trial, integer [E or 1, B].
+        x: inputs, [E or 1, B, T, U]. lengths: bins of each trial, integer [E or 1, B]; what stands later in y and x
+            takes no part.
         bin_s, link, bias, baseline_trial, baseline_time: as for `poisson_readout`.
         backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
 
@@ -89,6 +90,9 @@ def latent_sde_elbo(
     Raises: as the four ops. Differentiable once in all weights, V, C, sigma and the bias.
     Source: Kim et al. 2025 (flow-field inference from neural data); Li et al. 2020 (latent SDEs), the divergence.
     """
+    check_noise(None, noise_seed, noise_stream)
+    if isinstance(noise_seed, int) and isinstance(C, Tensor):
+        noise_seed = per_model(noise_seed, len(C), C, torch.int64)
     data = _Data(y, x, lengths, baseline_trial, baseline_time)
     options = _Options(a, bin_s, link, first_step, backend)
     parameters = (*encoder, posterior.V, prior.V, sigma, C, bias)
