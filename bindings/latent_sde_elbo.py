@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurorbit.bindings.dispatch import backend_for, load, plain
-from neurorbit.bindings.drawn_noise import usual_streams
+from neurorbit.bindings.drawn_noise import check_noise, usual_streams
 from neurorbit.bindings.poisson_readout import floor_of, poisson_readout
 from neurorbit.bindings.rollout_gated_sde import (
     GatedWeights,
@@ -86,7 +86,8 @@ def latent_sde_elbo(
         C: readout, [E, N, M].
         a: step over time constant (bin_s / tau_s), > 0. sigma: scale of the noise, [E, M].
         noise_seed, noise_stream, first_step: as for `rollout_gated_sde`; without a seed the path has no noise.
-        x: inputs, [E or 1, B, T, U]. lengths: bins of each trial, integer [E or 1, B].
+        x: inputs, [E or 1, B, T, U]. lengths: bins of each trial, integer [E or 1, B]; what stands later in y and x
+            takes no part.
         bin_s, link, bias, baseline_trial, baseline_time: as for `poisson_readout`.
         backend: None (numba on cpu, triton on cuda), "numba", "triton" or "reference".
 
@@ -198,6 +199,9 @@ def _call_of(
     y, encoder, posterior, prior, C, *, a, sigma, noise_seed, noise_stream=None, first_step=0, x=None, lengths=None,
     bin_s, link="softplus", bias=None, baseline_trial=None, baseline_time=None, backend=None,
 ) -> _Call:  # fmt: skip
+    check_noise(None, noise_seed, noise_stream)
+    if isinstance(noise_seed, int) and isinstance(C, Tensor):
+        noise_seed = per_model(noise_seed, len(C), C, torch.int64)
     data, options = _Data(y, x, lengths, baseline_trial, baseline_time), _Options(a, bin_s, link, first_step, backend)
     return _Call(data, encoder, posterior, prior, sigma, C, bias, noise_seed, noise_stream, options)
 

@@ -120,8 +120,8 @@ def noise_of(eps, noise, seed, streams, drawn, first, count, t0, n, T, M, like, 
 def forward_tasks(first, last, worker, address, like, four):
     """Each task is one model and one block of lanes: all steps.
 
-    At `address` p: the sizes, then the thread's memory; from TENSORS on the tensors, from PARTS on the parts of the
-    scratch buffer, from LAYERS on the layers, as `forward` lists them.
+    At `address` p: the sizes, then the thread's memory, groups, chunk and the sequences of a block; from TENSORS on the
+    tensors, from SIGNALS on the signals, from PARTS on the parts of the scratch buffer, from LAYERS on the layers.
     """
     p = pointer_to(address, numba.int64(0))
     B, T, M, D, depth, P, first_step, drive_step, noise_step, lengths_step = sizes_of(p)
@@ -138,8 +138,8 @@ def forward_tasks(first, last, worker, address, like, four):
     noisy = p[TENSORS + 8] != 0
     drawn = p[TENSORS + 10] != 0
     for task in range(first, last):
-        e, b0 = task // blocks, task % blocks * LANES
-        count, sequence = min(LANES, B - b0), e * B + b0
+        e, b0 = task // blocks, task % blocks * p[15]
+        count, sequence = min(p[15], B - b0), e * B + b0
         z_out, mu_out = numbers(p, 16, sequence * T * M, like), numbers(p, 17, sequence * T * M, like)
         w, start = numbers(p, 19, e * P, like), numbers(p, 20, sequence * M, like)
         path, drive = numbers(p, 21, sequence * T * M, like), numbers(p, 22, e * drive_step + b0 * T * D, like)
@@ -204,7 +204,7 @@ def forward_tasks(first, last, worker, address, like, four):
 def backward_tasks(first, last, worker, address, like, four):
     """Each task is one model and every `groups`-th block: chunks of time from the end; the layers are recomputed.
 
-    At `address` p as in `forward_tasks`, as `backward` lists it.
+    At `address` p as in `forward_tasks`.
     """
     p = pointer_to(address, numba.int64(0))
     B, T, M, D, depth, P, first_step, drive_step, noise_step, lengths_step = sizes_of(p)
@@ -235,8 +235,8 @@ def backward_tasks(first, last, worker, address, like, four):
             if e != known:
                 pack_weights(p, packed, turned, e, D, like)
                 known = e
-        for b0 in range(group * LANES, B, groups * LANES):
-            count, sequence = min(LANES, B - b0), e * B + b0
+        for b0 in range(group * p[15], B, groups * p[15]):
+            count, sequence = min(p[15], B - b0), e * B + b0
             start, z = numbers(p, 20, sequence * M, like), numbers(p, 16, sequence * T * M, like)
             drive = numbers(p, 22, e * drive_step + b0 * T * D, like)
             dz, dmu = numbers(p, 29, sequence * T * M, like), numbers(p, 30, sequence * T * M, like)
@@ -396,7 +396,10 @@ def _run(functions, tasks, like, sizes, layers, chunk, groups, tensors, parts, s
     workers = workers_for(tasks)
     scratch = like.new_empty(workers * size * LANES)
     streams = torch.empty(workers * LANES, dtype=torch.int64)
-    block = [*sizes, scratch.data_ptr(), streams.data_ptr(), size, groups, chunk, 0, *data_pointers(*tensors)]
+    lanes = LANES
+    if more[0]:  # the products of signals cost as much as there are sequences: blocks alike
+        lanes = -(-sizes[0] // -(-sizes[0] // LANES))
+    block = [*sizes, scratch.data_ptr(), streams.data_ptr(), size, groups, chunk, lanes, *data_pointers(*tensors)]
     block += [0] * (SIGNALS - len(block)) + signals + offsets
     block += [0] * (LAYERS - len(block))
     place, begin, before = 0, 0, 0

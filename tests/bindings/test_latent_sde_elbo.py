@@ -343,7 +343,7 @@ def test_what_follows_a_trials_end_has_no_effect():
     values = arguments(present=EVERYTHING, counts=torch.int16)
     late = torch.arange(7) >= values["lengths"][..., None]
     other = values | {"y": values["y"].masked_fill(late[..., None], -1)}
-    other["x"] = values["x"].masked_fill(late[..., None], 1e3)
+    other["x"] = values["x"].masked_fill(late[..., None], float("nan"))
     a, b = (with_gradients(one_node, v) for v in (values, other))
     assert all(torch.equal(p, q) for p, q in zip((*a[0], *a[1]), (*b[0], *b[1]), strict=True))
 
@@ -385,10 +385,14 @@ def test_tensors_that_intercept_go_op_by_op(where):
 
 def test_a_whole_number_is_a_seed_for_all_models():
     values = arguments(present=EVERYTHING)
-    by_number = latent_sde_elbo(**values | {"noise_seed": 11})
-    for seed in (torch.tensor(11), torch.full((2,), 11, dtype=torch.int32)):
-        found = latent_sde_elbo(**values | {"noise_seed": seed})
-        torch.testing.assert_close(found.nll, by_number.nll, rtol=1e-12, atol=1e-12)
+    values["C"].requires_grad_()
+    by_number = one_node(values | {"noise_seed": 11})
+    for seed in (torch.tensor(11), torch.full((2,), 11), torch.full((2,), 11, dtype=torch.int32)):
+        assert torch.equal(one_node(values | {"noise_seed": seed}).nll, by_number.nll)
+    assert (one_node(values | {"noise_seed": 12}).nll != by_number.nll)[:, [0, 1, 3]].all()
+    for seed in (2**63, -(2**63) - 1):
+        with pytest.raises(ValueError, match="noise_seed: expected a number of 64 bits"):
+            latent_sde_elbo(**values | {"noise_seed": seed})
 
 
 def drift_with(part, **changes):
@@ -474,6 +478,7 @@ def test_a_prior_of_another_size_is_not_taken_for_a_known_one():
         (dict(y=[1]), "y: expected a tensor|drive, y, x: expected tensors"),
         (dict(lengths=torch.ones(1, 4)), "lengths: expected an integer dtype"),
         (dict(noise_seed=0.5), "noise_seed: expected a whole number"),
+        (dict(noise_seed=True), "noise_seed: expected a whole number"),
     ],
 )
 def test_refuses_types(change, message):

@@ -131,6 +131,21 @@ def test_inputs_equal_the_drive_made_outside(name, dtype, backend):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.detach().abs().max())))
 
 
+@pytest.mark.parametrize("shared", ("y", "x", "lengths", "y lengths", "x lengths", "y x"))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_data_of_all_models_beside_data_of_each(backend, shared):
+    values = public("everything")
+    values |= {name: values[name][:1] for name in shared.split()}
+    repeated = values | {name: values[name].repeat(2, *[1] * (values[name].ndim - 1)) for name in shared.split()}
+    weights, found = normal(5, *rollout_gru(**values).h.shape), []
+    for given in (values, repeated):
+        leaves = {n: given[n].detach().clone().requires_grad_() for n in ("W_in", "b_in", "W", "drive")}
+        h = rollout_gru(**{**given, **leaves}, backend=backend).h
+        found.append((h, *torch.autograd.grad((h * weights).sum(), tuple(leaves.values()))))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("counts", (torch.uint8, torch.int16, torch.int32))
 @pytest.mark.parametrize("N", (1, 63, 64, 65, 129, 200))
 def test_silence_and_a_bin_in_which_every_neuron_fires(N, counts):
