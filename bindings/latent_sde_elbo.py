@@ -13,6 +13,7 @@ from neurorbit.bindings.drawn_noise import check_noise, usual_streams
 from neurorbit.bindings.poisson_readout import floor_of, poisson_readout
 from neurorbit.bindings.rollout_gated_sde import (
     GatedWeights,
+    PackedWeights,
     gated_drift,
     packed_weights,
     rollout_gated_sde,
@@ -38,7 +39,7 @@ class DrivenDrift(NamedTuple):
     """Weights of a gated drift of E models, and V [E, columns, M + H_1] from what drives it to the gate and the first
     hidden layer; None without anything that does."""
 
-    weights: GatedWeights
+    weights: GatedWeights | PackedWeights
     V: Tensor | None
 
 

@@ -14,7 +14,15 @@ from neurorbit.bindings.operator import Arguments, Operator
 from neurorbit.bindings.validation import bind_sizes, check_lengths, check_tensors, checked_once, likeness, per_model
 from neurorbit.kernels.rollout_gated_sde.spec import MOST_HIDDEN, SPEC, weight_count
 
-__all__ = ["GatedSdeRollout", "GatedWeights", "gated_drift", "packed_weights", "rollout_gated_sde", "unpacked_weights"]
+__all__ = [
+    "GatedSdeRollout",
+    "GatedWeights",
+    "PackedWeights",
+    "gated_drift",
+    "packed_weights",
+    "rollout_gated_sde",
+    "unpacked_weights",
+]
 
 
 class GatedWeights(NamedTuple):
@@ -32,6 +40,15 @@ class GatedWeights(NamedTuple):
     Wo: Tensor
     bo: Tensor
     further: tuple[tuple[Tensor, Tensor], ...] = ()
+
+
+class PackedWeights(NamedTuple):
+    """The same weights as the kernels take them, one model's in a row [E, P]: what `packed_weights` makes of
+    GatedWeights of M states and hidden layers of these widths."""
+
+    row: Tensor
+    M: int
+    hidden: tuple[int, ...]
 
 
 class GatedSdeRollout(NamedTuple):
@@ -91,8 +108,13 @@ class _Pack(torch.autograd.Function):
 _KNOWN: dict[Any, Any] = {}
 
 
-def packed_weights(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
+def packed_weights(weights: GatedWeights | PackedWeights) -> tuple[Tensor, tuple[int, ...]]:
     """All weights of a model in one row [E, P] (`layers_of` says in which order), and the hidden widths."""
+    if isinstance(weights, PackedWeights):
+        row, M, hidden = weights
+        if row.ndim != 2 or row.shape[1] != weight_count(M, hidden):
+            raise ValueError(f"weights.row: expected [E, P={weight_count(M, hidden)}], got {list(row.shape)}")
+        return row, hidden
     if not isinstance(weights, GatedWeights):
         raise TypeError(f"weights: expected GatedWeights, got {type(weights).__name__}")
     Wg, bg, W1, b1, Wo, bo, further = weights
@@ -104,8 +126,10 @@ def packed_weights(weights: GatedWeights) -> tuple[Tensor, tuple[int, ...]]:
     return _in_a_row(parts), hidden
 
 
-def unpacked_weights(row: Tensor, like: GatedWeights) -> GatedWeights:
-    """Views of [E, P] as `packed_weights` makes it of weights of these shapes."""
+def unpacked_weights(row: Tensor, like: GatedWeights | PackedWeights) -> GatedWeights | PackedWeights:
+    """[E, P] as `packed_weights` makes it of weights of these shapes, in their form: GatedWeights are views."""
+    if isinstance(like, PackedWeights):
+        return like._replace(row=row)
     Wg, bg, W1, b1, Wo, bo, further = like
     parts = (Wg, bg, W1, b1, *(x for pair in further for x in pair), Wo, bo)
     Wg, bg, W1, b1, *rest, Wo, bo = _apart(row, [x.shape[1:] for x in parts])
@@ -190,7 +214,7 @@ def _call(
     weights, z0, path, drive, x, e, V, a, sigma, noise, noise_seed, noise_stream, lengths, steps, first_step, backend
 ):
     packed, hidden = packed_weights(weights)
-    E, M = weights.bo.shape
+    E, M = (len(packed), weights.M) if isinstance(weights, PackedWeights) else weights.bo.shape
     name, lead = ("z0", z0) if path is None else ("z", path)
     if not isinstance(lead, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(lead).__name__}")

@@ -92,13 +92,11 @@ class Trainer:
         return Outcome("finished", self.step)
 
     def _one_step(self, rate: Tensor) -> None:
-        known = self.problem.gradients(self.step)
-        terms = self.problem.terms(self.step) if known is None else known[0]
+        known = self.problem.gradients(self.step, self.stack)
+        terms = self.problem.terms(self.step) if known is None else known
         total = terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
         if known is None:
             self.stack.differentiate(total.sum())
-        else:
-            self.stack.fill(known[1])
         with torch.no_grad():
             if self.problem.penalty is not None:
                 terms.append(self.stack.add_squares(self.problem.penalty))

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from neurorbit.engine.training.stack import ParameterStack
+
 
 class Problem(Protocol):
     """E models trained side by side; every per-model value is a tensor [E]."""
@@ -23,9 +25,9 @@ class Problem(Protocol):
         """The differentiable terms of the loss at a step but for the penalty, a function of the parameters, `state` and
         the step alone."""
 
-    def gradients(self, step: int) -> tuple[list[Tensor], list[Tensor | None]] | None:
-        """The terms and, for each of the module's parameters, the gradient of their sum (None: 0), from a problem that
-        knows it without a graph; None from any other."""
+    def gradients(self, step: int, stack: ParameterStack) -> list[Tensor] | None:
+        """The terms, with the stack's gradients filled with that of their sum, from a problem that knows it without a
+        graph; None from any other."""
 
     def where(self, step: int, model: int) -> str:
         """Words for a message: where in the data of a step a model's terms are not finite, with the parameters as they

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,8 @@ class ParameterStack:
 
     def differentiate(self, loss: Tensor) -> None:
         """Fill `gradients` [E, P] with those of a scalar loss, that is a sum over models."""
-        self.fill(torch.autograd.grad(loss, tuple(self.parameters.values()), materialize_grads=True))
-
-    def fill(self, found: Sequence[Tensor | None]) -> None:
-        """Fill `gradients` with those of the parameters in their order; None is 0."""
-        parts = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters.values(), found, strict=True)]
-        torch.cat([g.flatten(1) for g in parts], 1, out=self.gradients)
+        found = torch.autograd.grad(loss, tuple(self.parameters.values()), materialize_grads=True)
+        torch.cat([g.flatten(1) for g in found], 1, out=self.gradients)
 
     def add_squares(self, factors: Tensor) -> Tensor:
         """The sum [E] of each model's squared parameters times factors [P]; adds its gradient to `gradients`."""

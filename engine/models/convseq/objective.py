@@ -13,6 +13,7 @@ from neurorbit.engine.models.convseq.config import TERMS, ConvseqConfig
 from neurorbit.engine.models.convseq.filters import SequenceFilters
 from neurorbit.engine.models.convseq.members import Member
 from neurorbit.engine.models.convseq.responses import Responder
+from neurorbit.engine.training.stack import ParameterStack
 
 ROBUST_SD = 4.0  # height of a peak over the median of its response, in robust standard deviations
 SAME_WITHIN = 5  # bins that a detection may move and still be the same
@@ -80,7 +81,7 @@ class ConvseqObjective:
             found.append(factor * term)
         return found
 
-    def gradients(self, step: int) -> None:
+    def gradients(self, step: int, stack: ParameterStack) -> None:
         """By autograd."""
 
     def where(self, step: int, model: int) -> str:

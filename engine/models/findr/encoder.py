@@ -43,12 +43,6 @@ class Encoder(nn.Module):
         W_in = self.W_in[session]["W"].unflatten(2, gates)  # type: ignore[index]
         return GruWeights(W_in, own["b_in"].unflatten(1, gates), own["W"], own["b"])
 
-    def gradients(self, found: GruWeights, session: int = 0) -> dict[Tensor, Tensor]:
-        """Those of a session's weights by parameter."""
-        own = self.own
-        W_in: Tensor = self.W_in[session]["W"]  # type: ignore[index,assignment]
-        return {W_in: found.W_in.flatten(2), own["b_in"]: found.b_in.flatten(1), own["W"]: found.W, own["b"]: found.b}
-
     def forward(self, counts: Tensor, inputs: Tensor | None, lengths: Tensor, session: int = 0) -> Tensor:
         """counts [E or 1, B, T, N], whole or as expected (floats), inputs [E or 1, B, T, U], lengths [E or 1, B].
 

@@ -51,14 +51,6 @@ class GatedFlow(nn.Module):
         further = tuple((own[f"W{k}"], own[f"b{k}"]) for k in range(2, self.depth + 1))
         return GatedWeights(own["Wg"], own["bg"], own["W1"], own["b1"], own["Wo"], own["bo"], further)
 
-    def gradients(self, found: DrivenDrift) -> dict[Tensor, Tensor]:
-        """Those of the weights by parameter."""
-        own, (Wg, bg, W1, b1, Wo, bo, further) = self.own, found.weights
-        gradients = {own["Wg"]: Wg, own["bg"]: bg, own["W1"]: W1, own["b1"]: b1, own["Wo"]: Wo, own["bo"]: bo}
-        for k, (W, b) in enumerate(further, 2):
-            gradients |= {own[f"W{k}"]: W, own[f"b{k}"]: b}
-        return gradients if found.V is None else {**gradients, own["V"]: found.V}
-
     def driven(self) -> DrivenDrift:
         """These weights and those of what drives the drift."""
         return DrivenDrift(self.weights(), self.own["V"] if "V" in self.own else None)

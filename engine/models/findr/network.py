@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from neurorbit.bindings.latent_sde_elbo import divergence, latent_sde_elbo, latent_sde_elbo_gradient
+from neurorbit.bindings.latent_sde_elbo import divergence, latent_sde_elbo
 from neurorbit.bindings.poisson_readout import FLOOR_HZ, PoissonReadout, poisson_readout
 from neurorbit.engine.models.findr.config import FindrConfig
 from neurorbit.engine.models.findr.encoder import Encoder
@@ -130,49 +131,29 @@ class Findr(nn.Module):
         if not self.fused:
             path = self.infer(trials, session, noise_seed, first_step)
             return self.score(path.z, trials, session).nll, self.kl(path, trials)
-        arguments, options = self._bound(trials, session, noise_seed, first_step)
-        return latent_sde_elbo(*arguments, **options)
+        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
+        own = self.readout[session]
+        return latent_sde_elbo(
+            trials.counts, self.encoder.weights(session), self.posterior.driven(), self.flow.driven(), self.C(session),
+            sigma=self.sigma, bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]
+            **self.bound_options(trials, noise_seed, first_step),
+        )  # fmt: skip
+
+    def bound_options(self, trials: Trials, noise_seed: Tensor | None, first_step: int) -> dict[str, Any]:
+        """What the bound takes besides parameters and counts."""
+        streams = None
+        if noise_seed is not None:
+            streams = _streams(self.n_models, trials.counts.shape[1], self.s.device)
+        return dict(
+            a=self.a, noise_seed=noise_seed, noise_stream=streams, first_step=first_step, x=trials.inputs,
+            lengths=trials.lengths, bin_s=self.bin_s, link=self.config.model.link, baseline_trial=trials.by_trial,
+            baseline_time=trials.by_bin, backend=self.config.backend,
+        )  # fmt: skip
 
     @property
     def fused(self) -> bool:
         """Whether `elbo` is a single call: a posterior of its own, a free flow, and no task-irrelevant part."""
         return self.posterior is not None and isinstance(self.flow, GatedFlow) and self.irrelevant is None
-
-    def elbo_gradient(
-        self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int, weight_nll: Tensor,
-        weight_kl: Tensor,
-    ) -> tuple[Tensor, Tensor, dict[nn.Parameter, Tensor]]:  # fmt: skip
-        """The terms of `elbo`, and the gradient of their sum with weights [E, B] by parameter; only where `fused`."""
-        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
-        arguments, options = self._bound(trials, session, noise_seed, first_step)
-        found = latent_sde_elbo_gradient(weight_nll, weight_kl, *arguments, **options)
-        own, share = self.readout[session], torch.sigmoid(self.s)
-        gradients = {
-            **self.encoder.gradients(found.encoder, session),
-            **self.posterior.gradients(found.posterior),
-            **self.flow.gradients(found.prior),
-            self.s: self.config.model.noise_level * share * (1 - share) * found.sigma,
-            self.C(session): found.C,
-        }
-        if found.bias is not None:
-            gradients[own["bias"]] = found.bias  # type: ignore[index]
-        return found.nll, found.kl, gradients  # type: ignore[return-value]
-
-    def _bound(
-        self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments and options of the bound."""
-        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
-        own, streams = self.readout[session], None
-        if noise_seed is not None:
-            streams = torch.arange(trials.counts.shape[1], device=self.s.device).expand(self.n_models, -1)
-        drifts = self.posterior.driven(), self.flow.driven()
-        return (trials.counts, self.encoder.weights(session), *drifts, self.C(session)), dict(
-            a=self.a, sigma=self.sigma, noise_seed=noise_seed, noise_stream=streams, first_step=first_step,
-            x=trials.inputs, lengths=trials.lengths, bin_s=self.bin_s, link=self.config.model.link,
-            bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]
-            baseline_trial=trials.by_trial, baseline_time=trials.by_bin, backend=self.config.backend,
-        )  # fmt: skip
 
     def kl(self, path: Path, trials: Trials) -> Tensor:
         """Divergence [E, B] of the posterior from the prior along its path, both drifts at the same state."""
@@ -221,3 +202,9 @@ class Findr(nn.Module):
         B, T = inputs.shape[1:3] if inputs is not None else shape  # type: ignore[misc]
         z0 = self.s.new_zeros(self.n_models, B, self.s.shape[1]) if z0 is None else z0
         return self.flow.roll_out(z0, inputs, self.a, self.sigma, noise_seed, lengths, T)[0]
+
+
+@cache
+def _streams(E: int, B: int, device: torch.device) -> Tensor:
+    """The trials' numbers [E, B]: every model draws the same noise for a trial, but for its seed."""
+    return torch.arange(B, device=device).expand(E, -1)

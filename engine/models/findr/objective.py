@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from neurorbit.engine.models.findr.config import FindrConfig
+from neurorbit.engine.models.findr.fused import FusedGradient
 from neurorbit.engine.models.findr.members import Member
 from neurorbit.engine.models.findr.network import Findr
 from neurorbit.engine.models.findr.prepared import Batches, Session
 from neurorbit.engine.models.findr.principal import principal_readouts
+from neurorbit.engine.training.stack import ParameterStack
 
 _NOISE, _VALIDATION = 0x2545F491, 0x1B873593  # keep draws of a seed apart from its initial parameters
 _AT_ONCE = 2  # batches of validation trials that are looked at together
@@ -46,6 +48,7 @@ class FindrObjective:
         self._bins = max(s.counts.shape[1] for s in sessions)
         self.penalty: Tensor | None = self._l2_factors(device)
         self._step = 0
+        self._fused: dict[int, FusedGradient] = {}
         self._constants = {
             f"baseline/{i}/{name}": getattr(s, name) for i, s in enumerate(sessions) for name in ("by_trial", "by_bin")
         }
@@ -76,19 +79,20 @@ class FindrObjective:
         return [nll, self._beta(step) * kl]
 
     @torch.no_grad()
-    def gradients(self, step: int) -> tuple[list[Tensor], list[Tensor | None]] | None:
-        """The same terms and the gradient of their sum in each parameter, without a graph; None where there is no such
-        way."""
+    def gradients(self, step: int, stack: ParameterStack) -> list[Tensor] | None:
+        """The same terms, and the gradient of their sum without a graph; None where there is no such way."""
         if not self.module.fused:
             return None
         self._step, beta = step, self._beta(step)
         session, trials = self.batches.draw(step)
+        if session not in self._fused or self._fused[session].stack is not stack:
+            self._fused[session] = FusedGradient(self.module, stack, session)
         E, B = len(self.members), trials.counts.shape[1]
-        share = trials.lengths.sum(1).to(self.module.s.dtype).reciprocal_()
-        weights = share[:, None].expand(E, B), (beta * share)[:, None].expand(E, B)
-        nll, kl, found = self.module.elbo_gradient(trials, session, *self._noise(step), *weights)
-        terms = [nll.sum(1).mul_(share), kl.sum(1).mul_(beta * share)]
-        return terms, [found.get(p) for p in self.module.parameters()]
+        share = trials.lengths.sum(1).to(stack.values.dtype).reciprocal_()  # [E]
+        shares = share, beta * share
+        weights = [s[:, None].expand(E, B) for s in shares]
+        terms = self._fused[session](trials, *self._noise(step), *weights)
+        return [term.sum(1).mul_(s) for term, s in zip(terms, shares, strict=True)]
 
     def _beta(self, step: int) -> float:
         return self.config.loss.beta(step // self.batches.per_epoch)

@@ -13,6 +13,7 @@ from neurorbit.engine.models.identification.config import MOST_UNITS, PENALTIES,
 from neurorbit.engine.models.identification.network import LeakyRnn
 from neurorbit.engine.models.identification.prepared import Scaling
 from neurorbit.engine.training.grid import Member
+from neurorbit.engine.training.stack import ParameterStack
 
 SHARE_OF_COUNTS = 0.1  # of the error of counts, most of which is chance and stays: what penalties are scaled to
 _NOISE_SEED = 0x1D5EED  # keeps the noise of a seed apart from its windows
@@ -109,7 +110,7 @@ class IdentificationObjective:
             return losses.squared_error(r, x, self._missing)
         return losses.poisson_loss(r, x, self.scaling.gain, self.config.loss.floor, self.config.backend)
 
-    def gradients(self, step: int) -> None:
+    def gradients(self, step: int, stack: ParameterStack) -> None:
         """By autograd."""
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from neurorbit.engine.models.plrnn.model import Plrnn, mean_squared_error
 from neurorbit.engine.models.plrnn.regularise import FACTORS, Regulariser
 from neurorbit.engine.training.grid import Member
 from neurorbit.engine.training.optimiser import exponential_decay
+from neurorbit.engine.training.stack import ParameterStack
 
 MEASURES = ("d_stsp", "d_h", "pe_20")
 _NOISE_STREAM = 0x9E3779B97F4A7C15  # keeps the noise of a seed apart from its initial parameters
@@ -104,7 +105,7 @@ class PlrnnObjective:
         forcing = {"forcing_alpha": self.alpha, "forcing_interval": self.interval} if self._forced else {}
         return self.module.rollout(x, u, partial=self._partial, **forcing), x[:, :, 1:]
 
-    def gradients(self, step: int) -> None:
+    def gradients(self, step: int, stack: ParameterStack) -> None:
         """By autograd."""
 
     @torch.no_grad()

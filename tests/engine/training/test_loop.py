@@ -68,7 +68,7 @@ class ParabolaProblem:
                 loss = loss + torch.where(one, root, 0)
         return [loss, penalty]
 
-    def gradients(self, step: int) -> None:
+    def gradients(self, step: int, stack: ParameterStack) -> None:
         """By autograd."""
 
     def where(self, step: int, model: int) -> str:
