@@ -120,7 +120,9 @@ class ElboGradient(NamedTuple):
     bias: Tensor | None
 
 
-def latent_sde_elbo_gradient(weight_nll: Tensor, weight_kl: Tensor, /, *arguments: Any, **options: Any) -> ElboGradient:
+def latent_sde_elbo_gradient(
+    weight_nll: Tensor, weight_kl: Tensor, /, *arguments: Any, check: bool = True, **options: Any
+) -> ElboGradient:
     """The terms of `latent_sde_elbo` and the gradient of ``(weight_nll nll + weight_kl kl).sum()``, without a graph.
 
     A training step whose loss is that sum needs nothing more, and a graph of small operations costs as much time as a
@@ -129,6 +131,8 @@ def latent_sde_elbo_gradient(weight_nll: Tensor, weight_kl: Tensor, /, *argument
     Args:
         weight_nll, weight_kl: [E, B].
         arguments, options: as for `latent_sde_elbo`; whether they require a gradient plays no part.
+        check: False looks at nothing: for ordinary tensors of the shapes of an earlier, checked call, counts >= 0 and
+            lengths within T, in a loop where every microsecond counts.
 
     Returns:
         ElboGradient; the gradients have the shapes of what they belong to, and may be views of larger tensors.
@@ -137,7 +141,7 @@ def latent_sde_elbo_gradient(weight_nll: Tensor, weight_kl: Tensor, /, *argument
     """
     with torch.no_grad():
         call = _call_of(*arguments, **options)
-        found = _prepared(call)
+        found = _prepared(call, check)
         if found is None:
             return _gradient_op_by_op(weight_nll, weight_kl, call)
         tape = _Tape()
@@ -207,21 +211,21 @@ def _call_of(
     return _Call(data, encoder, posterior, prior, sigma, C, bias, noise_seed, noise_stream, options)
 
 
-def _prepared(call: _Call) -> tuple[_Fixed, tuple[Tensor | None, ...]] | None:
+def _prepared(call: _Call, check: bool = True) -> tuple[_Fixed, tuple[Tensor | None, ...]] | None:
     """What the kernels take, checked; None where the public functions are to do it one by one."""
     data, encoder, posterior, prior, sigma, C, bias, seed, stream, options = call
-    parameters = (*encoder, posterior.V, prior.V, sigma, C, bias)
-    tensors: tuple[Any, ...] = (*data, *parameters, seed, stream)
-    if options.backend == "reference" or not plain(tensors) or _needs_gradient(*data):
+    tensors = (*data, *encoder, posterior.V, prior.V, sigma, C, bias, seed, stream)
+    if options.backend == "reference" or (check and (not plain(tensors) or _needs_gradient(*data))):
         return None
     (row, hidden), (prior_row, prior_hidden) = packed_weights(posterior.weights), packed_weights(prior.weights)
-    if not plain((row, prior_row)):
-        return None
-    key = (options._replace(first_step=0), *hidden, None, *prior_hidden, *likeness((*tensors, row, prior_row)))
-    checked_once(_KNOWN, key, lambda: _op_by_op(*call))  # which checks everything
-    if data.y.device.type == "cpu":
-        check_lengths(data.lengths, data.y.shape[2])
-        check_counts(data.y, data.lengths)
+    if check:
+        if not plain((row, prior_row)):
+            return None
+        key = (options._replace(first_step=0), *hidden, None, *prior_hidden, *likeness((*tensors, row, prior_row)))
+        checked_once(_KNOWN, key, lambda: _op_by_op(*call))  # which checks everything
+        if data.y.device.type == "cpu":
+            check_lengths(data.lengths, data.y.shape[2])
+            check_counts(data.y, data.lengths)
     if seed is not None:
         seed = per_model(seed, len(C), C, torch.int64)
         stream = usual_streams(len(C), data.y.shape[1], C) if stream is None else stream

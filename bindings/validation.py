@@ -81,7 +81,7 @@ def check_tensors(spec: KernelSpec, values: Mapping[str, Tensor | None]) -> None
 def check_lengths(lengths: Tensor | None, steps: int, least: int = 0) -> None:
     """ValueError for a length out of range; they are few enough to be read where nothing waits for a device."""
     if lengths is not None:
-        low, high = lengths.min().item(), lengths.max().item()
+        low, high = (x.item() for x in lengths.aminmax())
         if not (least <= low and high <= steps):
             raise ValueError(f"lengths: expected {least} to T={steps}, got {low} to {high}")
 

@@ -44,6 +44,7 @@ class FusedGradient:
         known = torch.cat(order)
         self.source = torch.full((P,), len(known), device=known.device)  # of another session's: a column of zeros
         self.source[known] = torch.arange(len(known), device=known.device)
+        self._checked: tuple[torch.Size, ...] = ()
         self.zeros = [stack.values.new_zeros(len(self.s), 1)] if len(known) < P else []
 
     def _encoder(self, named: Mapping[str, Tensor]) -> GruWeights:
@@ -61,11 +62,13 @@ class FusedGradient:
         weights [E, B]."""
         for row, places in self.packed:
             torch.index_select(self.stack.values, 1, places, out=row)
+        likeness = trials.counts.shape, trials.lengths.shape, trials.by_trial.shape
+        known, self._checked = likeness == self._checked, likeness
         share = torch.sigmoid(self.s)
         sigma = share * self.module.config.model.noise_level
         found = latent_sde_elbo_gradient(
             weight_nll, weight_kl, trials.counts, self.encoder, self.posterior, self.prior, self.C, sigma=sigma,
-            bias=self.bias, **self.module.bound_options(trials, noise_seed, first_step),
+            bias=self.bias, check=not known, **self.module.bound_options(trials, noise_seed, first_step),
         )  # fmt: skip
         parts: list[Tensor | None] = [*found.encoder]
         for drift in (found.posterior, found.prior):

@@ -34,14 +34,15 @@ class Session:
     by_bin: Tensor
     rows: dict[int, int]
 
-    def gather(self, trials: Tensor, fold_rows: Tensor, lengths: Tensor | None = None) -> Trials:
-        """Trials [E, b] by number, with the baselines of the folds' rows [E]; lengths [E, b] when some are to be 0."""
+    def gather(self, trials: Tensor, fold_rows: Tensor, lengths: Tensor, by_bin: Tensor | None = None) -> Trials:
+        """Trials [E, b] by number, of lengths [E, b], with the baselines of the folds' rows [E]; by_bin [E, T, N] where
+        the caller has it."""
         return Trials(
             _chosen(self.counts, trials),
             None if self.inputs is None else _chosen(self.inputs, trials),
-            self.lengths[trials] if lengths is None else lengths,
+            lengths,
             self.by_trial[fold_rows[:, None], trials],
-            self.by_bin[fold_rows],
+            self.by_bin[fold_rows] if by_bin is None else by_bin,
         )
 
     def fold_rows(self, members: Sequence[Member]) -> Tensor:
@@ -150,9 +151,11 @@ class Batches:
         self.per_epoch = sum(self.per_session)
         self._shuffle_seed = config.fold_seed
         self._rows = [s.fold_rows(members) for s in sessions]
+        self._by_bin = [s.by_bin[rows] for s, rows in zip(sessions, self._rows, strict=True)]
         self._epoch = -1
         self._turns: list[int] = []
         self._orders: list[Tensor] = []
+        self._lengths: list[Tensor] = []
 
     def draw(self, step: int) -> tuple[int, Trials]:
         """The session of a step, and its trials for every model."""
@@ -161,8 +164,9 @@ class Batches:
             self._shuffle(epoch)
         session = self._turns[turn]
         batch = self._turns[:turn].count(session)
-        trials = self._orders[session][:, batch * self.size : (batch + 1) * self.size]
-        return session, self.sessions[session].gather(trials, self._rows[session])
+        at = slice(batch * self.size, (batch + 1) * self.size)
+        trials, lengths = self._orders[session][:, at], self._lengths[session][:, at]
+        return session, self.sessions[session].gather(trials, self._rows[session], lengths, self._by_bin[session])
 
     def _shuffle(self, epoch: int) -> None:
         turns = [s for s, n in enumerate(self.per_session) for _ in range(n)]
@@ -179,6 +183,7 @@ class Batches:
                     known[m.seed, m.fold] = train[shuffled[:used]]
             every = torch.stack([known[m.seed, m.fold] for m in self.members])
             self._orders.append(every.to(session.lengths.device))
+        self._lengths = [s.lengths[order] for s, order in zip(self.sessions, self._orders, strict=True)]
         self._epoch = epoch
 
 
