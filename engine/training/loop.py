@@ -98,10 +98,10 @@ class Trainer:
         if known is None:
             self.stack.differentiate(total.sum())
         with torch.no_grad():
+            penalty, norm = self.optimiser.gradient_norm(self.problem.penalty)
             if self.problem.penalty is not None:
-                terms.append(self.stack.add_squares(self.problem.penalty))
-                total = total + terms[-1]
-            norm = self.optimiser.gradient_norm()
+                terms.append(penalty)
+                total = total + penalty
             self.record.add([*terms, norm], total + norm)
             finished = self.problem.finished()
             changing = self.record.alive if finished is None else self.record.alive & ~finished

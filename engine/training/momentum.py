@@ -7,14 +7,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.stacked_adam import penalty_and_norm
 from neurorbit.engine.training.stack import ParameterStack
 
 
 class StackedOptimiser(Protocol):
     """What the training loop needs of an optimiser."""
 
-    def gradient_norm(self) -> Tensor:
-        """Euclidean norm of each model's gradient, [E]."""
+    def gradient_norm(self, penalty: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Sum of the squared parameters times factors `penalty` [P], and the Euclidean norm of each model's gradient
+        with that sum's, which is added here; [E] each."""
 
     def update(self, step: int, learning_rate: Tensor, norm: Tensor, alive: Tensor) -> None:
         """Update number `step` (from 0); a model not alive stays as it is."""
@@ -33,9 +35,9 @@ class StackedSgd:
         self.stack, self.momentum, self.clip = stack, momentum, clip
         self.velocity = torch.zeros_like(stack.values)  # [E, P]
 
-    def gradient_norm(self) -> Tensor:
-        """Euclidean norm of each model's gradient, [E]."""
-        return torch.linalg.vector_norm(self.stack.gradients, dim=1)
+    def gradient_norm(self, penalty: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As StackedOptimiser says."""
+        return penalty_and_norm(self.stack.values, self.stack.gradients, penalty)
 
     @torch.no_grad()
     def update(self, step: int, learning_rate: Tensor, norm: Tensor, alive: Tensor) -> None:

@@ -7,6 +7,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from neurorbit.bindings.stacked_adam import adam_update, penalty_and_norm
 from neurorbit.engine.training.stack import ParameterStack
 
 LARGEST_CHANGE = 1e6  # of a parameter in one step: a model with an absurd rate diverges in its loss, not in a later SVD
@@ -29,30 +30,26 @@ class StackedAdam:
         self.mean = torch.zeros_like(stack.values)  # [E, P]
         self.square = torch.zeros_like(stack.values)  # [E, P]
 
-    def gradient_norm(self) -> Tensor:
-        """Euclidean norm of each model's gradient, [E]."""
-        return torch.linalg.vector_norm(self.stack.gradients, dim=1)
+    def gradient_norm(self, penalty: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Sum of the squared parameters times factors `penalty` [P], and the Euclidean norm of each model's gradient
+        with that sum's, which is added here; [E] each."""
+        return penalty_and_norm(self.stack.values, self.stack.gradients, penalty)
 
     @torch.no_grad()
     def update(self, step: int, learning_rate: Tensor, norm: Tensor, alive: Tensor) -> None:
         """Update number `step` (from 0): learning_rate, norm and alive are [E]; a model not alive stays as it is."""
         beta1, beta2 = self.betas
-        gradients = self.stack.gradients
-        if self.clip:
-            gradients = gradients * (self.clip / (norm + 1e-6)).clamp(max=1.0)[:, None]
-        gradients = torch.where(alive[:, None], gradients, 0)
-        self.mean.lerp_(gradients, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
         factor, divided, eps = 1 / (1 - beta1 ** (step + 1)), True, self.eps
         if self.rectified:
             factor, divided = rectification(step + 1, beta1, beta2)
         else:
             correction = sqrt(1 - beta2 ** (step + 1))
             factor, eps = factor * correction, eps * correction
-        change = self.mean * (learning_rate * alive * factor).clamp(max=LARGEST_CHANGE)[:, None]
-        if divided:
-            change.div_(self.square.sqrt().add_(eps))
-        self.stack.values.sub_(change.clamp_(-LARGEST_CHANGE, LARGEST_CHANGE))
+        rate = (learning_rate * factor).clamp(max=LARGEST_CHANGE)
+        adam_update(
+            self.stack.values, self.stack.gradients, self.mean, self.square, norm, rate, alive, betas=self.betas,
+            eps=eps, clip=self.clip, divided=divided, largest=LARGEST_CHANGE,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint holds."""

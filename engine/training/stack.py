@@ -27,11 +27,6 @@ class ParameterStack:
         found = torch.autograd.grad(loss, tuple(self.parameters.values()), materialize_grads=True)
         torch.cat([g.flatten(1) for g in found], 1, out=self.gradients)
 
-    def add_squares(self, factors: Tensor) -> Tensor:
-        """The sum [E] of each model's squared parameters times factors [P]; adds its gradient to `gradients`."""
-        self.gradients.addcmul_(self.values, factors, value=2)
-        return self.values.square() @ factors
-
     def named(self, buffer: Tensor) -> dict[str, Tensor]:
         """Views of a buffer like `values`, under the parameters' names and shapes."""
         sizes = [p[0].numel() for p in self.parameters.values()]

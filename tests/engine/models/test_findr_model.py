@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from neurorbit.bindings.stacked_adam import penalty_and_norm
 from neurorbit.engine.data.spike_trials import SpikeTrials
 from neurorbit.engine.models.findr import FindrConfig, ModelConfig, ObjectiveConfig, TrainingConfig
 from neurorbit.engine.models.findr.encoder import Encoder
@@ -18,7 +19,6 @@ from neurorbit.engine.models.findr.network import Findr, Trials
 from neurorbit.engine.models.findr.objective import _NOISE, FindrObjective
 from neurorbit.engine.models.findr.prepared import Batches, prepare
 from neurorbit.engine.simulate.decision import decision
-from neurorbit.engine.training.stack import ParameterStack
 
 CPU = torch.device("cpu")
 TRIALS = decision(n_trials=31, n_neurons=7, shortest=5, longest=14, seed=3)
@@ -76,13 +76,19 @@ def silu_drift(own: dict[str, Tensor], z: Tensor, x: Tensor) -> Tensor:
     return gate * (torch.tanh(h @ own["Wo"] + own["bo"]) - z)
 
 
+def flat_of(o: FindrObjective) -> tuple[Tensor, Tensor]:
+    """All parameters and as many zeros."""
+    values = torch.cat([p.detach().flatten(1) for p in o.module.parameters()], 1)
+    return values, torch.zeros_like(values)
+
+
 def test_objective_against_plain_formulas_per_trial() -> None:
     config = dataclasses.replace(SMALL, model=ModelConfig(noise_level=0.7, bias=True))
     o = objective(config)
     step = 2 * o.batches.per_epoch + 1  # in the third epoch
     with torch.no_grad():
         nll, kl = o.terms(step)
-        l2 = ParameterStack(o.module.named_parameters()).add_squares(o.penalty)
+        l2, _ = penalty_and_norm(*flat_of(o), o.penalty)
         session, seen = o.batches.draw(step)
         paths = {seed is None: o.module.infer(seen, session, seed, step * 14).z for seed in (None, o._seeds[_NOISE])}
         for e in (0, 2):
@@ -308,7 +314,7 @@ def test_task_irrelevant_gru_is_the_same_in_every_trial() -> None:
     torch.testing.assert_close(gru(6)[1], torch.stack(rows))
     o = objective(dataclasses.replace(SMALL, model=ModelConfig(irrelevant_size=5)))
     nll, _ = o.terms(0)
-    l2 = ParameterStack(o.module.named_parameters()).add_squares(o.penalty)
+    l2, _ = penalty_and_norm(*flat_of(o), o.penalty)
     assert o.module.irrelevant is not None
     squares = sum(float(p[0].detach().square().mean()) for p in o.module.irrelevant.parameters())
     assert float(l2[0].detach()) == pytest.approx(1e-4 * squares, rel=0.05)
