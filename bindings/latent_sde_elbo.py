@@ -351,7 +351,7 @@ def _forward(tape: Any, fixed: _Fixed, parameters: Sequence[Tensor | None]) -> t
     return nll, apart.square().sum((2, 3)).mul_(0.5 * options.a), apart
 
 
-def _backward(tape: Any, apart: Tensor, sigma: Tensor, dnll: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(tape: Any, apart: Tensor, sigma: Tensor, dnll: Tensor, dkl: Tensor) -> tuple[Any, ...]:
     """Gradients of the parameters in the order of `_forward`, by the adjoints in the opposite order."""
     dmu = apart * (tape.a * dkl[..., None] / sigma[:, None])[:, :, None]
     dsigma = (dmu * apart).sum((1, 2)).neg_()

@@ -1,10 +1,12 @@
 """Adam over a stack of models on the CPU: each pass over the parameters does everything that one needs."""
 
+from array import array
+
 import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import JIT, LANES, fma, splat, total, where_positive
+from neurorbit.kernels.numba_common import JIT, LANES, fma, pointer, splat, total, where_positive
 from neurorbit.kernels.numba_functions_common import divide, load_first, root, store_first
 from neurorbit.kernels.numba_threads_common import INTEGERS, run_compiled, vector
 
@@ -67,56 +69,67 @@ def update_tasks(begin, end, S, F, values, gradients, mean, square, numbers):
             store_first(values, i, load_first(values, i, left) - change, left)
 
 
+@numba.njit(**JIT)
+def flat(address, like, count):
+    """The numbers from the address on."""
+    return numba.carray(pointer(address, like), (count,))
+
+
+@numba.njit(**JIT)
+def run_sums(first, last, p, like):
+    """The tasks on `where` = (P, chunks, numbers in all, then the addresses), and on their sums."""
+    S = vector(p, 0, INTEGERS)
+    values, gradients = flat(S[3], like, S[2]), flat(S[4], like, S[2])
+    sum_tasks(first, last, S, values, gradients, flat(S[5], like, S[0] if S[5] else 0), vector(p, 1, like))
+
+
+@numba.njit(**JIT)
+def run_update(first, last, p, like):
+    """The same for an update: after P and chunks whether to divide; five constants before the models' numbers."""
+    S, F = vector(p, 0, INTEGERS), vector(p, 1, like)
+    values, gradients = flat(S[4], like, S[3]), flat(S[5], like, S[3])
+    update_tasks(first, last, S, F, values, gradients, flat(S[6], like, S[3]), flat(S[7], like, S[3]), F[5:])
+
+
 def sum_single(first, last, share, p):
-    like = np.empty(0, np.float32)
-    v, g, f, sums = vector(p, 1, like), vector(p, 2, like), vector(p, 3, like), vector(p, 4, like)
-    sum_tasks(first, last, vector(p, 0, INTEGERS), v, g, f, sums)
+    run_sums(first, last, p, np.empty(0, np.float32))
 
 
 def sum_double(first, last, share, p):
-    like = np.empty(0, np.float64)
-    v, g, f, sums = vector(p, 1, like), vector(p, 2, like), vector(p, 3, like), vector(p, 4, like)
-    sum_tasks(first, last, vector(p, 0, INTEGERS), v, g, f, sums)
+    run_sums(first, last, p, np.empty(0, np.float64))
 
 
 def update_single(first, last, share, p):
-    like = np.empty(0, np.float32)
-    F, v, g, m = vector(p, 1, like), vector(p, 2, like), vector(p, 3, like), vector(p, 4, like)
-    update_tasks(first, last, vector(p, 0, INTEGERS), F, v, g, m, vector(p, 5, like), vector(p, 6, like))
+    run_update(first, last, p, np.empty(0, np.float32))
 
 
 def update_double(first, last, share, p):
-    like = np.empty(0, np.float64)
-    F, v, g, m = vector(p, 1, like), vector(p, 2, like), vector(p, 3, like), vector(p, 4, like)
-    update_tasks(first, last, vector(p, 0, INTEGERS), F, v, g, m, vector(p, 5, like), vector(p, 6, like))
+    run_update(first, last, p, np.empty(0, np.float64))
 
 
 SUM = {torch.float32: sum_single, torch.float64: sum_double}
 UPDATE = {torch.float32: update_single, torch.float64: update_double}
+NUMBER = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def penalty_and_norm(values, gradients, factors):
     """(penalty [E], norm of the gradient [E]); adds the penalty's gradient where there are factors [P]."""
-    E, P = values.shape
+    (E, P), dtype = values.shape, values.dtype
     chunks = -(-P // CHUNK)
-    flat = [x.view(-1).numpy() for x in (values, gradients)]
-    sums = np.empty(2 * E * chunks, flat[0].dtype)
-    weights = np.empty(0, flat[0].dtype) if factors is None else factors.numpy()
-    run_compiled(SUM[values.dtype], E * chunks, np.array([P, chunks], np.int64), *flat, weights, sums)
-    found = sums.reshape(E, chunks, 2).sum(1)
-    found[:, SQUARES] **= 0.5
-    return torch.from_numpy(found).unbind(1)
+    where = [P, chunks, E * P, values.data_ptr(), gradients.data_ptr(), 0 if factors is None else factors.data_ptr()]
+    sums = np.empty(2 * E * chunks, NUMBER[dtype])
+    run_compiled(SUM[dtype], E * chunks, array("q", where), sums)
+    found = torch.from_numpy(sums).view(E, chunks, 2).sum(1)
+    return found[:, PENALTY], found[:, SQUARES].sqrt()
 
 
 def update(values, gradients, mean, square, norm, rate, alive, *, betas, eps, clip, divided, largest):
     """Moves the living models [E] by Adam's change, for gradients clipped to the norm `clip` (0: as they are)."""
-    E, P = values.shape
+    (E, P), dtype = values.shape, values.dtype
     chunks = -(-P // CHUNK)
-    flat = [x.view(-1).numpy() for x in (values, gradients, mean, square)]
-    numbers = np.ones((E, 3), flat[0].dtype)
-    if clip:
-        numbers[:, 0] = np.minimum(clip / (norm.numpy() + 1e-6), 1)
-    numbers[:, 1], numbers[:, 2] = rate.numpy(), alive.numpy()
-    S = np.array([P, chunks, divided], np.int64)
-    F = np.array([1 - betas[0], betas[1], 1 - betas[1], eps, largest], flat[0].dtype)
-    run_compiled(UPDATE[values.dtype], E * chunks, S, F, *flat, numbers.reshape(-1))
+    scales = [min(clip / (x + 1e-6), 1.0) for x in norm.tolist()] if clip else [1.0] * E
+    numbers = [1 - betas[0], betas[1], 1 - betas[1], eps, largest]
+    for of_model in zip(scales, rate.tolist(), alive.tolist(), strict=True):
+        numbers += of_model
+    where = [P, chunks, divided, E * P, *(x.data_ptr() for x in (values, gradients, mean, square))]
+    run_compiled(UPDATE[dtype], E * chunks, array("q", where), np.array(numbers, NUMBER[dtype]))

@@ -29,12 +29,13 @@ class FusedGradient:
         self.s, self.C = values["s"], values[f"readout.{session}.C"]
         self.bias = values.get(f"readout.{session}.bias")
         drifts, order = [], [x.flatten() for x in self._encoder(places)]
-        self.packed: list[tuple[Tensor, Tensor]] = []  # a row of weights, and where they lie
-        for part in ("posterior", "flow"):
-            row, hidden = packed_weights(_drift(places, part, depth))
-            self.packed.append((stack.values.new_empty(len(self.s), row.shape[1]), row[0]))
-            drifts.append(DrivenDrift(PackedWeights(self.packed[-1][0], M, hidden), values.get(f"{part}.own.V")))
-            order.append(row[0])
+        packed = [packed_weights(_drift(places, part, depth)) for part in ("posterior", "flow")]
+        self.places = torch.cat([row[0] for row, _ in packed])  # of the packed weights
+        self.rows = stack.values.new_empty(len(self.s), len(self.places))
+        rows = self.rows.split([row.shape[1] for row, _ in packed], 1)
+        for part, row, (places_, hidden) in zip(("posterior", "flow"), rows, packed, strict=True):
+            drifts.append(DrivenDrift(PackedWeights(row, M, hidden), values.get(f"{part}.own.V")))
+            order.append(places_[0])
             if drifts[-1].V is not None:
                 order.append(places[f"{part}.own.V"].flatten())
         self.posterior, self.prior = drifts
@@ -60,8 +61,7 @@ class FusedGradient:
     ) -> tuple[Tensor, Tensor]:
         """Negative log-likelihoods and divergences [E, B]; fills the stack's gradients with those of their sum with
         weights [E, B]."""
-        for row, places in self.packed:
-            torch.index_select(self.stack.values, 1, places, out=row)
+        torch.index_select(self.stack.values, 1, self.places, out=self.rows)
         likeness = trials.counts.shape, trials.lengths.shape, trials.by_trial.shape
         known, self._checked = likeness == self._checked, likeness
         share = torch.sigmoid(self.s)

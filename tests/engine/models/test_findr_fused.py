@@ -1,0 +1,62 @@
+"""FINDR's gradient without a graph against autograd's, for one and several sessions, and where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from test_findr_model import SMALL, TRIALS, objective
+
+from neurorbit.engine.models.findr.config import ModelConfig
+from neurorbit.engine.simulate.decision import decision
+from neurorbit.engine.training.stack import ParameterStack
+
+FUSED = {
+    "plain": {},
+    "bias, two layers": {"model": ModelConfig(bias=True), "features": (6, 5)},
+    "exp": {"model": ModelConfig(link="exp")},
+}
+
+
+@pytest.mark.parametrize("changes", FUSED.values(), ids=list(FUSED))
+def test_the_gradient_is_that_of_autograd(changes):
+    o = objective(dataclasses.replace(SMALL, **changes))
+    stack = ParameterStack(o.module.named_parameters())
+    for step in (0, 3 * o.batches.per_epoch + 1):
+        terms = o.gradients(step, stack)
+        found = stack.gradients.clone()
+        expected = o.terms(step)
+        stack.differentiate(torch.stack(expected).sum())
+        for a, b in zip(terms, expected, strict=True):
+            torch.testing.assert_close(a, b.detach(), rtol=1e-6, atol=1e-7)
+        scale = stack.gradients.abs().max()
+        torch.testing.assert_close(found / scale, stack.gradients / scale, rtol=1e-5, atol=1e-6)
+        assert stack.gradients.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "model", [ModelConfig(posterior="tied"), ModelConfig(irrelevant_size=3), ModelConfig(flow="line")]
+)
+def test_no_such_way_for_the_other_models(model):
+    o = objective(dataclasses.replace(SMALL, model=model))
+    stack = ParameterStack(o.module.named_parameters())
+    assert o.gradients(0, stack) is None and not stack.gradients.any()
+
+
+def test_sessions_take_turns_and_leave_each_others_weights_alone():
+    other = decision(n_trials=24, n_neurons=4, shortest=6, longest=14, seed=4)
+    o = objective(SMALL, TRIALS, other)
+    stack = ParameterStack(o.module.named_parameters())
+    seen = set()
+    for step in range(o.batches.per_epoch):
+        session, _ = o.batches.draw(step)
+        seen.add(session)
+        o.gradients(step, stack)
+        found = stack.gradients.clone()
+        stack.differentiate(torch.stack(o.terms(step)).sum())
+        scale = stack.gradients.abs().max()
+        torch.testing.assert_close(found / scale, stack.gradients / scale, rtol=1e-5, atol=1e-6)
+        assert not stack.named(found)[f"readout.{1 - session}.C"].any()
+        assert stack.named(found)[f"readout.{session}.C"].any()
+    assert seen == {0, 1}
