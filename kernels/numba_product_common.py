@@ -45,35 +45,23 @@ def panels_of(matrix: torch.Tensor) -> torch.Tensor:
 
 
 @numba.njit(**JIT)
-def _pack(matrix, packed, turned):
-    """packed[e, p, k, j] = column p width + j of row k of matrix e or of its transpose, 0 past the last one."""
-    _, panels, K, width = packed.shape
-    J = matrix.shape[1] if turned else matrix.shape[2]
-    for e in range(len(matrix)):
-        for p in range(panels):
-            first = p * width
-            n = max(0, min(width, J - first))
-            if turned:
-                for j in range(n):
-                    for k in range(K):
-                        packed[e, p, k, j] = matrix[e, first + j, k]
-            else:
+def pack_panels(packed, matrix, K, J, columns, width, turned):
+    """The matrix [K, J], or the transpose of [J, K], as `panels_of` makes it of so many columns; all arrays flat."""
+    for p in range((columns + width - 1) // width):
+        first = p * width
+        n = max(0, min(width, J - first))
+        panel = packed[first * K : (first + width) * K]
+        if turned:
+            for j in range(n):
                 for k in range(K):
-                    for j in range(n):
-                        packed[e, p, k, j] = matrix[e, k, first + j]
+                    panel[k * width + j] = matrix[(first + j) * K + k]
+        else:
             for k in range(K):
-                for j in range(n, width):
-                    packed[e, p, k, j] = 0
-
-
-def packed_panels(matrix: torch.Tensor, columns: int, *, turned: bool = False) -> torch.Tensor:
-    """[.., K, J], or its transpose, as `panels_of` makes it of `columns` columns; in compiled code, for small ones."""
-    *_, K, J = matrix.shape
-    flat = matrix.detach().reshape(-1, K, J).contiguous()
-    width = panel_width(matrix.dtype)
-    packed = flat.new_empty(len(flat), -(-columns // width), J if turned else K, width)
-    _pack(flat.numpy(), packed.numpy(), turned)
-    return packed
+                for j in range(n):
+                    panel[k * width + j] = matrix[k * J + first + j]
+        for k in range(K):
+            for j in range(n, width):
+                panel[k * width + j] = 0
 
 
 def _at(context, builder, array_type, array, index):

@@ -94,6 +94,7 @@ class _Team:
         self._shares = _TEAM_FUNCTION(self._do_shares)
         self._entry = numba.cfunc(types.void(types.voidptr), cache=True)(_enter)
         self._compiled = numba.cfunc(types.void(types.voidptr), cache=True)(_enter_compiled)
+        self._compiled_at = self._compiled.address
         self._numbers_at = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num,
                                                                             quick.omp_get_num_threads)]  # fmt: skip
         self._addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (quick.omp_get_thread_num, self._shares)]
@@ -128,10 +129,10 @@ class _Team:
         if left:  # a signal's error came as a thread entered, where ctypes drops it: its shares were not done
             raise KeyboardInterrupt("a signal stopped a kernel, whose result is discarded")
 
-    def run_compiled(self, entry: int, tasks: int, workers: int, block: int) -> None:
+    def run_compiled(self, entry: int, tasks: int, workers: int, threads: int, block: int) -> None:
         """The same for a compiled entry: no thread of the team takes a turn at Python's lock."""
-        job = array("q", [*self._numbers_at, entry, tasks, workers, block])
-        self._parallel(self._compiled.address, job.buffer_info()[0], torch.get_num_threads(), 0)
+        job = array("q", (*self._numbers_at, entry, tasks, workers, block))
+        self._parallel(self._compiled_at, job.buffer_info()[0], threads, 0)
 
 
 @cache
@@ -206,16 +207,17 @@ def run_compiled(function: Callable[..., Any], tasks: int, *arrays: Any) -> None
     """
     block = array("q")
     for x in arrays:
-        if isinstance(x, array):
+        if type(x) is array:
             block.extend((*x.buffer_info(), 1))
         else:
             block.extend((x.__array_interface__["data"][0], x.shape[0], x.shape[-1]))
-    place, workers = block.buffer_info()[0], workers_for(tasks)
+    place, threads = block.buffer_info()[0], torch.get_num_threads()
+    workers = min(threads, tasks)
     address, call, _ = _entry_of(function)
-    if workers == 1:
+    if workers <= 1:
         call(0, tasks, 0, place)
     elif team := _team():
-        team.run_compiled(address, tasks, workers, place)
+        team.run_compiled(address, tasks, workers, threads, place)
     else:
         shares = [(tasks * i // workers, tasks * (i + 1) // workers, i, place) for i in range(workers)]
         others = [_pool(workers - 1).submit(call, *share) for share in shares[1:]]

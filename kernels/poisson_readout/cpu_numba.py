@@ -1,14 +1,16 @@
 """CPU twin of poisson_readout: rates of a few bins and one panel of neurons at a time, never stored."""
 
 import math
-from functools import cache
+from array import array
+from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 
-from neurorbit.kernels.numba_common import JIT, LANES, addresses, contiguous, pointer, splat, total
+from neurorbit.kernels.numba_common import JIT, LANES, contiguous, pointer, splat, total
 from neurorbit.kernels.numba_counts_common import (
     CODES,
     above,
@@ -19,7 +21,16 @@ from neurorbit.kernels.numba_counts_common import (
 )
 from neurorbit.kernels.numba_functions_common import first, load_at, load_first, store_first
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
-from neurorbit.kernels.numba_threads_common import INTEGERS, matrix, run_compiled, vector
+from neurorbit.kernels.numba_threads_common import run_compiled
+from neurorbit.kernels.poisson_readout.numba_block import (
+    DOUBLES,
+    add_up,
+    block_at,
+    collect,
+    flat,
+    prepare,
+    sums_at,
+)
 from neurorbit.kernels.poisson_readout.numba_factorials import LOG_FACTORIALS, log_factorial
 from neurorbit.kernels.poisson_readout.numba_links import LINK_CODES, cost, slope
 
@@ -40,12 +51,6 @@ class Grid(NamedTuple):
     group: int  # panels of a task
     columns: int  # tasks beside each other
     rows: int  # tasks below each other
-
-
-@numba.njit(**JIT)
-def flat(address, like, offset, count):
-    """`count` values from `offset` on, of the array that begins at `address`."""
-    return numba.carray(pointer(address + offset * like.itemsize, like), (count,))
 
 
 @numba.njit(**JIT)
@@ -109,6 +114,7 @@ def forward_tasks(begin, end, where, S, F, like, bins, bin_counts, row_sums, col
         y0 = (e if y_models > 1 else 0) * B * T * N
         sums = column_sums[e * row_tasks + i_row]
         by_row = row_sums[e * column_tasks + i_column]
+        sums[p0 * width : min(p_end * width, N)] = 0
         for at in range(r0, r_end, ROWS):
             rows = min(ROWS, r_end - at)
             gather(block, places, z, own, at, rows, M, T)
@@ -121,7 +127,7 @@ def forward_tasks(begin, end, where, S, F, like, bins, bin_counts, row_sums, col
                 for j in range(count):
                     sums[n0 + j] += columns[j]
             for i in range(rows):
-                by_row[places[i, 0]] += total(load_at(lines, i * LANES))
+                by_row[places[i, 0]] = total(load_at(lines, i * LANES))
 
 
 @numba.njit(**JIT)
@@ -154,7 +160,9 @@ def constant_tasks(begin, end, S, address, bins, bin_counts, row_sums, column_su
         sums = column_sums[e * row_tasks + i_row]
         by_row = row_sums[e * column_tasks + i_column]
         last = min(p_end * width, N)
+        sums[p0 * width : last] = 0
         for i in range(r0, r_end):
+            row = 0.0
             y_row = ((e if y_models > 1 else 0) * B * T + own[i]) * N
             for n in range(p0 * width, last, 64):
                 prefetch_byte(address, (y_row + AHEAD_ROWS * N + n) * COUNT_BYTES[code])
@@ -163,8 +171,9 @@ def constant_tasks(begin, end, S, address, bins, bin_counts, row_sums, column_su
                     at = n + lowest_bit(bits)
                     bits &= bits - 1
                     value = log_factorial(count_at(code, address, y_row + at), table)
-                    by_row[own[i]] += value
+                    row += value
                     sums[at] += value
+            by_row[own[i]] = row
 
 
 @numba.njit(**JIT)
@@ -172,8 +181,9 @@ def backward_tasks(begin, end, where, S, F, like, bins, bin_counts, bias_sums):
     """Task: a group of bins and a group of neurons; rates again, tile by tile, and the products with their slopes."""
     B, T, N, M, width, panels, group = S[1], S[2], S[3], S[4], S[5], S[6], S[7]
     column_tasks, row_tasks, y_models, has_bias = S[8], S[9], S[12], S[13]
-    trial_models, time_models, has_nll, has_neuron = S[14], S[15], S[16], S[17]
-    wants_z, wants_C, wants_trial, wants_time, M_row = S[18], S[19], S[20], S[21], S[22]
+    trial_models, time_models, M_row = S[14], S[15], S[19]
+    has_nll, has_neuron, wants_z, wants_C = where[7] != 0, where[8] != 0, where[9] != 0, where[10] != 0
+    wants_trial, wants_time = where[11] != 0, where[12] != 0
     tile, block = np.empty(ROWS * width + LANES, like.dtype), np.empty(ROWS * M, like.dtype)
     back, columns = np.empty(ROWS * M_row, like.dtype), np.empty(width + LANES, like.dtype)
     places, outer = np.empty((ROWS, 3), np.int64), np.empty(group * M * width, like.dtype)
@@ -194,6 +204,7 @@ def backward_tasks(begin, end, where, S, F, like, bins, bin_counts, bias_sums):
         dtime = flat(where[12], like, e * T * N, T * N * wants_time)
         sums = bias_sums[e * row_tasks + i_row]
         outer[:] = 0
+        sums[p0 * width : min(p_end * width, N)] = 0
         for at in range(r0, r_end, ROWS):
             rows = min(ROWS, r_end - at)
             gather(block, places, z, own, at, rows, M, T)
@@ -258,23 +269,24 @@ def add_to_baselines(tile, dtrial, dtime, places, rows, n0, count, S):
                 store_first(dtime, place, load_first(dtime, place, left) + value, left)
 
 
-DOUBLES = np.empty(0, np.float64)
+@numba.njit(**JIT)
+def run_forward(first, last, address, like):
+    """Each share does its part of the tasks that depend on rates, and the same part of those of log y!."""
+    where, S, bins, counts = block_at(address)
+    E, models = S[0], max(S[12], S[18])
+    by_row, by_neuron = sums_at(where, 19, E, S)
+    forward_tasks(first, last, where, S, flat(where[17], like, 0, 3), like, bins, counts, by_row, by_neuron)
+    first, last = first * models // E, last * models // E
+    by_row, by_neuron = sums_at(where, 21, models, S)
+    constant_tasks(first, last, S, where[5], bins, counts, by_row, by_neuron, LOG_FACTORIALS)
 
 
 @numba.njit(**JIT)
-def run_forward(first, last, p, like):
-    """The tasks of a forward pass, on the arrays of `run_compiled` in the order of their arguments."""
-    where, S, F = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), vector(p, 2, like)
-    bins, counts = matrix(p, 3, INTEGERS), vector(p, 4, INTEGERS)
-    forward_tasks(first, last, where, S, F, like, bins, counts, matrix(p, 5, DOUBLES), matrix(p, 6, DOUBLES))
-
-
-@numba.njit(**JIT)
-def run_backward(first, last, p, like):
+def run_backward(first, last, address, like):
     """The tasks of a backward pass."""
-    where, S, F = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), vector(p, 2, like)
-    bins, counts = matrix(p, 3, INTEGERS), vector(p, 4, INTEGERS)
-    backward_tasks(first, last, where, S, F, like, bins, counts, matrix(p, 5, DOUBLES))
+    where, S, bins, counts = block_at(address)
+    sums = numba.carray(pointer(where[19], DOUBLES), (S[0] * S[9], S[3]))
+    backward_tasks(first, last, where, S, flat(where[17], like, 0, 3), like, bins, counts, sums)
 
 
 def forward_single(first, last, share, p):
@@ -293,72 +305,35 @@ def backward_double(first, last, share, p):
     run_backward(first, last, p, np.empty(0, np.float64))
 
 
-def constant_entry(first, last, share, p):
-    S, where = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS)
-    bins, counts, table = matrix(p, 2, INTEGERS), vector(p, 3, INTEGERS), vector(p, 6, DOUBLES)
-    constant_tasks(first, last, S, where[0], bins, counts, matrix(p, 4, DOUBLES), matrix(p, 5, DOUBLES), table)
+def prepare_single(first, last, share, p):
+    prepare(p, np.empty(0, np.float32))
+
+
+def prepare_double(first, last, share, p):
+    prepare(p, np.empty(0, np.float64))
+
+
+def add_up_single(first, last, share, p):
+    add_up(p, np.empty(0, np.float32))
+
+
+def add_up_double(first, last, share, p):
+    add_up(p, np.empty(0, np.float64))
+
+
+def collect_single(first, last, share, p):
+    collect(p, np.empty(0, np.float32))
+
+
+def collect_double(first, last, share, p):
+    collect(p, np.empty(0, np.float64))
 
 
 FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
 BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
-_LIKE = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
-
-
-@numba.njit(**JIT)
-def list_bins(bins, bin_counts, lengths, mask, B, T):
-    """Row e of bins: the valid bins of model e (or of all), in order; bin_counts[e]: how many there are."""
-    for e in range(bins.shape[0]):
-        count = 0
-        for b in range(B):
-            end = lengths[e if lengths.shape[0] > 1 else 0, b] if lengths.size else T
-            for t in range(end):
-                if mask.size == 0 or mask[e if mask.shape[0] > 1 else 0, b, t] != 0:
-                    bins[e, count] = b * T + t
-                    count += 1
-        bin_counts[e] = count
-
-
-@numba.njit(**JIT)
-def pack_readout(C, readout, turned, width, wants_turned):
-    """C in panels of neurons [E, panels, M, width], and each of them in panels of latents; zeros past N and M."""
-    E, N, M = C.shape
-    panels = readout.shape[1]
-    blocks = turned.shape[2]
-    for e in range(E):
-        for p in range(panels):
-            for j in range(width):
-                n = p * width + j
-                for m in range(M):
-                    value = C[e, n, m] if n < N else C.dtype.type(0)
-                    readout[e, p, m, j] = value
-                    if wants_turned:
-                        turned[e, p, m // width, j, m % width] = value
-                for m in range(M, blocks * width):
-                    turned[e, p, m // width, j, m % width] = 0
-
-
-_NO_LENGTHS, _NO_MASK = np.empty((0, 0), np.int64), np.empty((0, 0, 0), np.uint8)
-
-
-def _listed_bins(lengths, mask, B: int, T: int) -> tuple[np.ndarray, np.ndarray]:
-    """(indices of the valid bins, one row for all models or one each; how many there are)."""
-    lengths = _NO_LENGTHS if lengths is None else lengths.numpy()
-    mask = _NO_MASK if mask is None else mask.numpy()
-    models = max(1, lengths.shape[0], mask.shape[0])
-    bins, counts = np.empty((models, B * T), np.int64), np.empty(models, np.int64)
-    list_bins(bins, counts, np.ascontiguousarray(lengths), np.ascontiguousarray(mask), B, T)
-    return bins, counts
-
-
-def _packed(C, grid: Grid, wants_turned: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """The readout in panels, for the product with the latents and for the way back."""
-    E, _, M = C.shape
-    blocks = -(-M // grid.width) if wants_turned else 0
-    readout = C.new_empty(E, grid.panels, M, grid.width)
-    turned = C.new_empty(E, grid.panels, blocks, grid.width, grid.width)
-    (C,) = contiguous(C.detach())
-    pack_readout(C.numpy(), readout.numpy(), turned.numpy(), grid.width, wants_turned)
-    return readout, turned
+PREPARE = {torch.float32: prepare_single, torch.float64: prepare_double}
+ADD_UP = {torch.float32: add_up_single, torch.float64: add_up_double}
+COLLECT = {torch.float32: collect_single, torch.float64: collect_double}
 
 
 def _grid(B: int, T: int, N: int, M: int, dtype: torch.dtype, whole_rows: bool) -> Grid:
@@ -371,131 +346,92 @@ def _grid(B: int, T: int, N: int, M: int, dtype: torch.dtype, whole_rows: bool) 
     return Grid(width, panels, group, columns, 1 if whole_rows else max(1, most))
 
 
-def _models(x) -> int:
-    return 0 if x is None else x.shape[0]
+@lru_cache(256)
+def _sizes(z, C, dtype, link, bias, trial, time, y, code, lengths, mask, whole_rows) -> tuple[Grid, tuple[int, ...]]:
+    """(grid, sizes for the kernels), from shapes."""
+    E, B, T, M = z
+    N, grid = C[1], _grid(B, T, C[1], M, dtype, whole_rows)
+    y, trial, time, lengths, mask = (0 if x is None else x[0] for x in (y, trial, time, lengths, mask))
+    sizes = (E, B, T, N, M, *grid, LINK_CODES[link], code, y, bias is not None, trial, time, lengths, mask)
+    return grid, (*sizes, max(1, lengths, mask), padded_width(M, dtype))
 
 
-def _sizes(s, grid: Grid, link: str) -> list[int]:
-    E, B, T, M = s["z"].shape
-    N, y = s["C"].shape[1], s["y"]
-    codes = LINK_CODES[link], CODES[y.dtype], _models(y)
-    return [
-        E,
-        B,
-        T,
-        N,
-        M,
-        *grid,
-        *codes,
-        s["bias"] is not None,
-        _models(s["baseline_trial"]),
-        _models(s["baseline_time"]),
-    ]
+def _sizes_of(z, C, bias, trial, time, y, lengths, mask, link, whole_rows):
+    shapes = [None if x is None else x.shape for x in (z, C, bias, trial, time, y, lengths, mask)]
+    return _sizes(*shapes[:2], z.dtype, link, *shapes[2:6], CODES[y.dtype], *shapes[6:], whole_rows)
 
 
-@cache
-def _numbers(bin_s: float, floor_hz: float, dtype) -> np.ndarray:
-    return np.array([bin_s, math.log(bin_s), floor_hz]).astype(dtype)
+@lru_cache(256)
+def _numbers(bin_s: float, floor_hz: float, dtype) -> torch.Tensor:
+    return torch.tensor([bin_s, math.log(bin_s), floor_hz], dtype=torch.float64).to(dtype)
 
 
-@numba.njit(**JIT)
-def add_up(nll, per_neuron, row_sums, column_sums, constant_rows, constant_columns, S):
-    """Sums of the tasks' sums, and of log y!, of which one row may be for all models."""
-    B, T, N, columns, rows = S[1], S[2], S[3], S[8], S[9]
-    for e in range(nll.shape[0]):
-        own = e if constant_rows.shape[0] > columns else 0
-        for b in range(B):
-            total_ = 0.0
-            for t in range(b * T, (b + 1) * T):
-                for i in range(columns):
-                    total_ += row_sums[e * columns + i, t] + constant_rows[own * columns + i, t]
-            nll[e, b] = total_
-        for n in range(N):
-            total_ = 0.0
-            for i in range(rows):
-                total_ += column_sums[e * rows + i, n] + constant_columns[own * rows + i, n]
-            per_neuron[e, n] = total_
+def _memory(*sizes: int) -> tuple[torch.Tensor, list[int]]:
+    """(what keeps it, where each part begins) of parts of so many bytes, multiples of 8."""
+    memory = torch.empty(sum(sizes) // 8, dtype=torch.float64)
+    return memory, list(accumulate(sizes[:-1], initial=memory.data_ptr()))
+
+
+def _long(x):
+    return x if x is None or x.dtype == torch.int64 else x.to(torch.int64)
+
+
+def _places(*tensors) -> list[int]:
+    return [0 if x is None else x.data_ptr() for x in tensors]
 
 
 def forward(z, C, bias, baseline_trial, baseline_time, y, lengths, mask, *, link, bin_s, floor_hz):
     """((nll, per_neuron), saved): every element of the outputs is written."""
-    E, B, T, M = z.shape
-    N, like = C.shape[1], _LIKE[z.dtype]
-    grid = _grid(B, T, N, M, z.dtype, False)
-    tasks = grid.columns * grid.rows
-    z, bias, trial, time, y = contiguous(z, bias, baseline_trial, baseline_time, y)
-    s = {"z": z, "C": C, "bias": bias, "baseline_trial": trial, "baseline_time": time, "y": y}
-    S, (bins, counts) = np.array(_sizes(s, grid, link), np.int64), _listed_bins(lengths, mask, B, T)
-    readout, _ = _packed(C, grid, False)
-    models = max(_models(y), len(bins))  # log y! is that of all models where data and bins are shared
-    sums = [np.zeros((n * k, size)) for n in (E, models) for k, size in ((grid.columns, B * T), (grid.rows, N))]
-    numbers, where = _numbers(bin_s, floor_hz, like.dtype), addresses(z, readout, bias, trial, time, y)
-    run_compiled(FORWARD[z.dtype], E * tasks, where, S, numbers, bins, counts, *sums[:2])
-    run_compiled(constant_entry, models * tasks, S, addresses(y), bins, counts, *sums[2:], LOG_FACTORIALS)
+    given = contiguous(z, C, bias, baseline_trial, baseline_time, y, _long(lengths), mask)
+    z, C, bias, trial, time, y, lengths, mask = given
+    grid, S = _sizes_of(*given, link, False)
+    (E, B, T, N, M), numbers = S[:5], _numbers(bin_s, floor_hz, z.dtype)
+    models = max(S[12], S[18])  # log y! is that of all models where data and bins are shared
     nll, per_neuron = z.new_empty(E, B), z.new_empty(E, N)
-    add_up(nll.numpy(), per_neuron.numpy(), *sums, S)
+    by_row, by_neuron, readout = grid.columns * B * T * 8, grid.rows * N * 8, grid.panels * M * grid.width * z.itemsize
+    _keep, places = _memory(
+        E * readout, S[18] * B * T * 8, S[18] * 8, E * by_row, E * by_neuron, models * by_row, models * by_neuron
+    )
+    where = _places(z, None, bias, trial, time, y, *[None] * 7, lengths, mask)
+    where[1] = places[0]
+    block = array("q", (*where, *places[1:3], *_places(numbers, C), *places[3:], *_places(nll, per_neuron), *S))
+    run_compiled(PREPARE[z.dtype], 1, block)
+    run_compiled(FORWARD[z.dtype], E * grid.columns * grid.rows, block)
+    run_compiled(ADD_UP[z.dtype], 1, block)
     return (nll, per_neuron), {}
-
-
-@numba.njit(**JIT)
-def collect(out, parts):
-    """out [E, N, M] = the sum of the tasks' parts [E, rows, panels, M, width]."""
-    E, N, M = out.shape
-    width = parts.shape[4]
-    for e in range(E):
-        for n in range(N):
-            for m in range(M):
-                total_ = parts[e, 0, n // width, m, n % width]
-                for i in range(1, parts.shape[1]):
-                    total_ += parts[e, i, n // width, m, n % width]
-                out[e, n, m] = total_
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
-    wanted = saved["wanted"]
-    s = {n: saved[n] for n in ("z", "C", "bias", "baseline_trial", "baseline_time", "y")}
-    E, B, T, M = s["z"].shape
-    N, like, dtype = s["C"].shape[1], _LIKE[s["z"].dtype], s["z"].dtype
-    dtrial, dtime = (
-        s["z"].new_zeros(E, n, N) if name in wanted else None
-        for name, n in (("baseline_trial", B), ("baseline_time", T))
-    )
-    grid = _grid(B, T, N, M, dtype, dtrial is not None or dtime is not None)
-    width, M_row = grid.width, padded_width(M, dtype)
-    C = s["C"]
-    for name in ("z", "bias", "baseline_trial", "baseline_time", "y"):
-        (s[name],) = contiguous(s[name])
-    dnll, dneuron = contiguous(grads["nll"], grads["per_neuron"])
-    bins, counts = _listed_bins(saved["lengths"], saved["mask"], B, T)
-    S = _sizes(s, grid, saved["link"])
-    S += [
-        dnll is not None,
-        dneuron is not None,
-        "z" in wanted,
-        "C" in wanted,
-        dtrial is not None,
-        dtime is not None,
-        M_row,
-    ]
-    dz = s["z"].new_zeros(E, grid.columns, B, T, M) if "z" in wanted else None
-    dC = C.new_empty(E, grid.rows, grid.panels, M, width) if "C" in wanted else None
-    readout, turned = _packed(C, grid, "z" in wanted)
-    where = addresses(
-        s["z"], readout, s["bias"], s["baseline_trial"], s["baseline_time"], s["y"],
-        turned, dnll, dneuron, dz, dC, dtrial, dtime,
+    wanted, names = saved["wanted"], ("z", "C", "bias", "baseline_trial", "baseline_time", "y")
+    given = contiguous(*(saved[n] for n in names), _long(saved["lengths"]), saved["mask"])
+    z, C, *_ = given
+    wants_z, wants_C, whole_rows = "z" in wanted, "C" in wanted, "baseline_trial" in wanted or "baseline_time" in wanted
+    grid, S = _sizes_of(*given, saved["link"], whole_rows)
+    (E, B, T, N, M), numbers = S[:5], _numbers(saved["bin_s"], saved["floor_hz"], z.dtype)
+    found = {
+        "z": z.new_zeros(E, grid.columns, B, T, M) if wants_z else None,
+        "baseline_trial": z.new_zeros(E, B, N) if "baseline_trial" in wanted else None,
+        "baseline_time": z.new_zeros(E, T, N) if "baseline_time" in wanted else None,
+        "C": C.new_empty(E, N, M) if wants_C else None,
+        "bias": C.new_empty(E, N) if "bias" in wanted else None,
+    }
+    panels, panel = E * grid.panels, grid.width * z.itemsize
+    _keep, (readout, turned, parts, bins, counts, sums) = _memory(
+        panels * M * panel, panels * S[19] * panel if wants_z else 0, panels * grid.rows * M * panel if wants_C else 0,
+        S[18] * B * T * 8, S[18] * 8, E * grid.rows * N * 8,
     )  # fmt: skip
-    bias_sums = np.zeros((E * grid.rows, N))
-    numbers = _numbers(saved["bin_s"], saved["floor_hz"], like.dtype)
-    run_compiled(
-        BACKWARD[dtype], E * grid.columns * grid.rows, where, np.array(S, np.int64), numbers, bins, counts, bias_sums
-    )
-    found = {"baseline_trial": dtrial, "baseline_time": dtime}
-    if "bias" in wanted:
-        found["bias"] = torch.from_numpy(bias_sums.reshape(E, grid.rows, N).sum(1)).to(dtype)
-    if dz is not None:
+    dz, dtrial, dtime, dC, dbias = _places(*found.values())
+    at_z, _, *data = _places(*given)
+    turned, parts = turned if wants_z else 0, parts if wants_C else 0
+    dnll, dneuron = _places(*contiguous(grads["nll"], grads["per_neuron"]))
+    where = at_z, readout, *data[:4], turned, dnll, dneuron, dz, parts, dtrial, dtime, *data[4:], bins, counts
+    block = array("q", (*where, *_places(numbers, C), sums, dC, dbias, 0, 0, 0, *S))
+    run_compiled(PREPARE[z.dtype], 1, block)
+    run_compiled(BACKWARD[z.dtype], E * grid.columns * grid.rows, block)
+    if dC or dbias:
+        run_compiled(COLLECT[z.dtype], 1, block)
+    if wants_z:
+        dz = found["z"]
         found["z"] = dz.squeeze(1) if dz.shape[1] == 1 else torch.from_numpy(np.add.reduce(dz.numpy(), 1))
-    if dC is not None:
-        found["C"] = C.new_empty(E, N, M)
-        collect(found["C"].numpy(), dC.numpy())
     return {n: found[n] for n in wanted}

@@ -1,7 +1,6 @@
 """CPU twin of rollout_gated_sde: the time loop fused, sixteen sequences in SIMD lanes, models x blocks in parallel."""
 
 from array import array
-from itertools import accumulate
 
 import numba
 import numpy as np
@@ -18,7 +17,17 @@ from neurorbit.kernels.numba_rows_common import (
     spread_at,
     store_row,
 )
-from neurorbit.kernels.numba_threads_common import address_of, run_compiled, workers_for
+from neurorbit.kernels.numba_threads_common import address_of, run_compiled
+from neurorbit.kernels.rollout_gated_sde.numba_block import (
+    CHUNK,
+    LAYERS,
+    NOTHING,
+    PARTS,
+    TENSORS,
+    memory_of,
+    plan_of,
+    sum_tasks,
+)
 from neurorbit.kernels.rollout_gated_sde.numba_functions import draw_rows, fill_zero, lanes_in, lanes_out
 from neurorbit.kernels.rollout_gated_sde.numba_layers import (
     add_weight_gradient,
@@ -27,31 +36,21 @@ from neurorbit.kernels.rollout_gated_sde.numba_layers import (
     values_of_layers,
 )
 from neurorbit.kernels.rollout_gated_sde.numba_signals import (
-    COUNT,
     DE,
     DWEIGHTS,
     SIGNALS,
     WEIGHTS,
     no_signals_past_end,
     pack_weights,
-    row_of,
     signals_back,
     signals_in,
-    signals_of,
 )
-from neurorbit.kernels.rollout_gated_sde.spec import layers_of
-
-GROUPS = 16  # at most this many partial weight gradients per model
-CHUNK = 16  # steps of a forward rollout transposed into lanes at a time
-CHUNK_ROWS = 4096  # rows of lanes that a chunk of the adjoint may take (L2 cache)
-SLACK = 4  # rows past the end of the scratch buffer that may be read
-TENSORS, PARTS, LAYERS = 16, SIGNALS + COUNT, 72  # where the tensors, the scratch buffer's parts and the layers begin
 
 
 @numba.njit(**JIT)
 def sizes_of(p):
     """B, T, M, D; layers, weights of a model, first_step; numbers from model to model of drive, noise and lengths."""
-    return p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
+    return p[0], p[1], p[2], p[3], p[4], p[5], p[13], p[6], p[7], p[8]
 
 
 @numba.njit(**JIT)
@@ -77,7 +76,7 @@ def steps_of_lanes(p, lengths, offset, count, T, out):
 @numba.njit(**JIT)
 def streams_of_lanes(p, streams, worker, offset, count):
     """The streams of the block's lanes, in memory of the thread's own."""
-    found, given = numbers(p, 11, worker * LANES, numba.int64(0)), numbers(p, streams, offset, numba.int64(0))
+    found, given = numbers(p, 15, worker * LANES, numba.int64(0)), numbers(p, streams, offset, numba.int64(0))
     if p[streams]:
         for lane in range(LANES):
             found[lane] = given[min(lane, count - 1)]
@@ -120,14 +119,15 @@ def noise_of(eps, noise, seed, streams, drawn, first, count, t0, n, T, M, like, 
 def forward_tasks(first, last, worker, address, like, four):
     """Each task is one model and one block of lanes: all steps.
 
-    At `address` p: the sizes, then the thread's memory, groups, chunk and the sequences of a block; from TENSORS on the
-    tensors, from SIGNALS on the signals, from PARTS on the parts of the scratch buffer, from LAYERS on the layers.
+    At `address` p: the sizes, a thread's rows of memory, groups, chunk, the sequences of a block, first_step and the
+    threads' memory; from TENSORS on the tensors, from SIGNALS on the signals, from PARTS on the parts of the scratch
+    buffer, from LAYERS on the layers.
     """
     p = pointer_to(address, numba.int64(0))
     B, T, M, D, depth, P, first_step, drive_step, noise_step, lengths_step = sizes_of(p)
     blocks = (B + LANES - 1) // LANES
     zero, one = splat(like), splat(like + type(like)(1))
-    scratch = numbers(p, 10, worker * p[12] * LANES, like)
+    scratch = numbers(p, 14, worker * p[9] * LANES, like)
     zs, mus, drives, eps = part(p, scratch, 0), part(p, scratch, 1), part(p, scratch, 2), part(p, scratch, 3)
     x, z, scale = part(p, scratch, 4), part(p, scratch, 5), part(p, scratch, 6)
     steps, spare = part(p, scratch, 7), part(p, scratch, 8)
@@ -138,8 +138,8 @@ def forward_tasks(first, last, worker, address, like, four):
     noisy = p[TENSORS + 8] != 0
     drawn = p[TENSORS + 10] != 0
     for task in range(first, last):
-        e, b0 = task // blocks, task % blocks * p[15]
-        count, sequence = min(p[15], B - b0), e * B + b0
+        e, b0 = task // blocks, task % blocks * p[12]
+        count, sequence = min(p[12], B - b0), e * B + b0
         z_out, mu_out = numbers(p, 16, sequence * T * M, like), numbers(p, 17, sequence * T * M, like)
         w, start = numbers(p, 19, e * P, like), numbers(p, 20, sequence * M, like)
         path, drive = numbers(p, 21, sequence * T * M, like), numbers(p, 22, e * drive_step + b0 * T * D, like)
@@ -208,9 +208,9 @@ def backward_tasks(first, last, worker, address, like, four):
     """
     p = pointer_to(address, numba.int64(0))
     B, T, M, D, depth, P, first_step, drive_step, noise_step, lengths_step = sizes_of(p)
-    groups, chunk = p[13], p[14]
+    groups, chunk = p[10], p[11]
     zero, one = splat(like), splat(like + type(like)(1))
-    scratch = numbers(p, 10, worker * p[12] * LANES, like)
+    scratch = numbers(p, 14, worker * p[9] * LANES, like)
     zp, dzs, dmus, eps = part(p, scratch, 0), part(p, scratch, 1), part(p, scratch, 2), part(p, scratch, 3)
     x, slopes, g, back = part(p, scratch, 4), part(p, scratch, 5), part(p, scratch, 6), part(p, scratch, 7)
     rest, sums, ones = part(p, scratch, 8), part(p, scratch, 9), part(p, scratch, 10)
@@ -226,6 +226,7 @@ def backward_tasks(first, last, worker, address, like, four):
         e, group = task // groups, task % groups
         w, a = numbers(p, 19, e * P, like), numbers(p, 23, e, like)
         share, dw = spread_at(a, 0), numbers(p, 34, task * P, like)
+        fill_zero(dw, 0, 1 if p[34] else 0, 0, P)
         for m in range(M):
             store_row(sums, m, zero)
         size = (p[SIGNALS + 5] + p[SIGNALS + 6]) * p[SIGNALS + 9]
@@ -235,8 +236,8 @@ def backward_tasks(first, last, worker, address, like, four):
             if e != known:
                 pack_weights(p, packed, turned, e, D, like)
                 known = e
-        for b0 in range(group * p[15], B, groups * p[15]):
-            count, sequence = min(p[15], B - b0), e * B + b0
+        for b0 in range(group * p[12], B, groups * p[12]):
+            count, sequence = min(p[12], B - b0), e * B + b0
             start, z = numbers(p, 20, sequence * M, like), numbers(p, 16, sequence * T * M, like)
             drive = numbers(p, 22, e * drive_step + b0 * T * D, like)
             dz, dmu = numbers(p, 29, sequence * T * M, like), numbers(p, 30, sequence * T * M, like)
@@ -366,57 +367,21 @@ def backward_double(first, last, share, p):
     backward_tasks(first, last, share, address_of(p, 0), zero, (zero, zero, zero, zero))
 
 
+def sum_single(first, last, share, p):
+    sum_tasks(first, last, address_of(p, 0), np.float32(0))
+
+
+def sum_double(first, last, share, p):
+    sum_tasks(first, last, address_of(p, 0), np.float64(0))
+
+
 FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
 BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
+SUM = {torch.float32: sum_single, torch.float64: sum_double}
 
 
 def _long(x):
     return x if x is None or x.dtype == torch.int64 else x.to(torch.int64)
-
-
-def _step(x):
-    """Numbers from one model to the next; 0 where all share one."""
-    return 0 if x is None or x.shape[0] == 1 else x[0].numel()
-
-
-def _sizes(a, T):
-    """What `sizes_of` reads."""
-    like = a["path"] if a["z0"] is None else a["z0"]
-    B, M = like.shape[1], like.shape[-1]
-    layers = layers_of(M, a["hidden"])
-    sizes = (B, T, M, layers[0][1], len(layers), a["weights"].shape[1], a["first_step"])
-    return (*sizes, _step(a["drive"]), _step(a["noise"]), _step(a["lengths"])), layers
-
-
-def _run(functions, tasks, like, sizes, layers, chunk, groups, tensors, parts, signals):
-    """Runs the tasks; each thread has a scratch buffer of the given parts, in rows of LANES numbers."""
-    signals, more = signals
-    *offsets, size = accumulate((*parts, *more), initial=0)
-    size += SLACK
-    workers = workers_for(tasks)
-    scratch = like.new_empty(workers * size * LANES)
-    streams = torch.empty(workers * LANES, dtype=torch.int64)
-    lanes = LANES
-    if more[0]:  # the products of signals cost as much as there are sequences: blocks alike
-        lanes = -(-sizes[0] // -(-sizes[0] // LANES))
-    block = [*sizes, scratch.data_ptr(), streams.data_ptr(), size, groups, chunk, lanes, *data_pointers(*tensors)]
-    block += [0] * (SIGNALS - len(block)) + signals + offsets
-    block += [0] * (LAYERS - len(block))
-    place, begin, before = 0, 0, 0
-    for n_in, n_out in layers:
-        block += [n_in, n_out, place, begin, before]
-        place, before, begin = place + (n_in + 1) * n_out, begin, begin + chunk * n_out
-    run_compiled(functions[like.dtype], tasks, array("q", block))
-
-
-def _values(layers):
-    """Rows of the values of all layers at one step."""
-    return sum(n_out for _, n_out in layers)
-
-
-def _signals(s):
-    """x, e and V, laid out in C order."""
-    return dict(zip("xeV", contiguous(s["x"], s["e"], s["V"]), strict=True))
 
 
 def forward(
@@ -424,57 +389,53 @@ def forward(
     first_step=0,
 ):  # fmt: skip
     """((z, mu, z_final), saved): every element of the outputs is written."""
-    given = locals()
-    sizes, layers = _sizes(given, steps)
-    E, (B, T, M, D, *_) = weights.shape[0], sizes
-    rolls = path is None
-    z, mu = empty(weights, E, B, T if rolls else 0, M), empty(weights, E, B, T, M)
+    plan = plan_of(weights, z0, path, hidden, steps, drive, noise, lengths, x, e, V, False)
+    (E, B, M, *_), rolls = plan.sizes, path is None
+    z, mu = empty(weights, E, B, steps if rolls else 0, M), empty(weights, E, B, steps, M)
     z_final = weights.new_empty(E, B, M if rolls else 0)
     inputs = contiguous(weights, z0, path, drive, a, sigma, noise, _long(noise_seed), _long(noise_stream),
-                        _long(lengths))  # fmt: skip
-    chunk = min(CHUNK, T)
-    driving, signals = chunk * D if drive is not None or V is not None else 0, _signals(given)
-    parts = chunk * M, chunk * M, driving, chunk * M, _values(layers), M, M, 1, LANES, 0, 0, 0, 0
-    _run(FORWARD, E * -(-B // LANES), weights, sizes, layers, 1, 0, (z, mu, z_final, *inputs), parts,
-         signals_of(signals, D, chunk))  # fmt: skip
+                        _long(lengths), x, e, V)  # fmt: skip
+    _keep, places = memory_of(plan, weights)
+    given, signals = data_pointers(z, mu, z_final, *inputs[:10]), data_pointers(*inputs[10:])
+    block = array("q", (*plan.head, first_step, *places, *given, *NOTHING, *signals, 0, 0, *plan.tail))
+    run_compiled(FORWARD[weights.dtype], plan.tasks, block)
     return (z, mu, z_final), {"z": z}
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
     s, wanted, T = saved, saved["wanted"], saved["steps"]
-    weights, z0, path, sigma = s["weights"], s["z0"], s["path"], s["sigma"]
-    sizes, layers = _sizes(s, T)
-    E, (B, _, M, D, _, P, *_) = weights.shape[0], sizes
-    groups = min(GROUPS, -(-B // LANES))
-    width, signals, row = _values(layers), _signals(s), row_of(D, weights.dtype)
-    per_step = 2 * width + 5 * M + (0 if signals["V"] is None else row)
-    chunk = min(T, max(4, min(64, CHUNK_ROWS // per_step)))
-    dz, dmu, dz_final = contiguous(grads["z"], grads["mu"], grads["z_final"])
-    if path is not None:
-        dz, dz_final = None, None
-    new = weights.new_empty
+    weights, z0, path, V = s["weights"], s["z0"], s["path"], s["V"]
+    wants_V = "V" in wanted
+    plan = plan_of(weights, z0, path, s["hidden"], T, s["drive"], s["noise"], s["lengths"], s["x"], s["e"], V,
+                    True, "e" in wanted, wants_V)  # fmt: skip
+    E, B, M, D, P, row = plan.sizes
+    new, parts = weights.new_empty, E * plan.groups
     found = {
         "z0": new(E, B, M) if z0 is not None else None,
         "path": new(E, B, T, M) if path is not None else None,
         "drive": empty(weights, E, B, T, D) if "drive" in wanted else None,
-        "weights": weights.new_zeros(E * groups, P) if "weights" in wanted else None,
-        "sigma": new(E * groups, M) if "sigma" in wanted else None,
+        "e": empty(weights, *s["e"].shape) if "e" in wanted else None,
+        "weights": new(E, P) if "weights" in wanted else None,
+        "sigma": new(E, M) if "sigma" in wanted else None,
+        "V": new(E, V.shape[1], D) if wants_V else None,
     }
-    de = empty(weights, E, B, T, s["e"].shape[3]) if "e" in wanted else None
-    dV = new(E * groups, s["V"].shape[1], row) if "V" in wanted else None
-    inputs = contiguous(weights, z0, path, s["drive"], s["a"], sigma, s["noise"], _long(s["noise_seed"]),
-                        _long(s["noise_stream"]), _long(s["lengths"]))  # fmt: skip
-    states = inputs[2] if path is not None else contiguous(s["z"])[0]
-    parts = (chunk * M, chunk * M, chunk * M, chunk * M, chunk * width, chunk * width + SLACK, M,
-             max(n_in for n_in, _ in layers), M, M, 1, 1, LANES)  # fmt: skip
-    tensors = states, dz_final, None, *inputs, dz, dmu, *found.values()
-    _run(BACKWARD, E * groups, weights, sizes, layers, chunk, groups, tensors, parts,
-         signals_of(signals, D, chunk, de, dV))  # fmt: skip
+    inputs = contiguous(weights, z0, path, s["drive"], s["a"], s["sigma"], s["noise"], _long(s["noise_seed"]),
+                        _long(s["noise_stream"]), _long(s["lengths"]), s["x"], s["e"], V, s["z"],
+                        grads["z"], grads["mu"], grads["z_final"])  # fmt: skip
+    z, dz, dmu, dz_final = inputs[13:]
+    if path is not None:
+        z, dz, dz_final = inputs[2], None, None
+    sums = parts * P, parts * M, parts * V.shape[1] * row if wants_V else 0
+    _keep, (*places, dw, dsigma, dV) = memory_of(plan, weights, *sums)
+    dstart, dpath, ddrive, de, *outputs = data_pointers(*found.values())
+    dw, dsigma, dV = (at if out else 0 for at, out in zip((dw, dsigma, dV), outputs, strict=True))
+    given = *data_pointers(z, dz_final), outputs[0], *data_pointers(*inputs[:10], dz, dmu), dstart, dpath, ddrive
+    signals = *outputs[1:], *data_pointers(*inputs[10:13]), de, dV
+    block = array("q", (*plan.head, s["first_step"], *places, *given, dw, dsigma, *signals, *plan.tail))
+    run_compiled(BACKWARD[weights.dtype], plan.tasks, block)
+    if any(outputs):
+        run_compiled(SUM[weights.dtype], E, block)
     if found["drive"] is not None and s["drive"].shape[0] < E:
         found["drive"] = found["drive"].sum(0, keepdim=True)
-    found |= {"e": de, "V": None if dV is None else dV[..., :D].contiguous()}
-    for name in ("weights", "sigma", "V"):
-        if found[name] is not None and groups > 1:
-            found[name] = found[name].unflatten(0, (E, groups)).sum(1)
     return {n: found[n] for n in wanted}

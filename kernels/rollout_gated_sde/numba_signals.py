@@ -4,36 +4,39 @@ A sequence's rows are multiplied in tiles of registers (`add_product`) in memory
 past the last that it touches belong to no one else.
 """
 
+import math
+
 import numba
 import torch
 
 from neurorbit.kernels.numba_common import JIT, LANES
 from neurorbit.kernels.numba_product_common import add_product, padded_width, panel_width
-from neurorbit.kernels.numba_rows_common import at, data_pointers, numbers
+from neurorbit.kernels.numba_rows_common import at, numbers
 from neurorbit.kernels.rollout_gated_sde.numba_functions import fill_zero, lanes_out
 
-SIGNALS = 36  # where the signals begin in the parameter block, as `signals_of` lists them
+SIGNALS = 38  # where the signals begin in the parameter block, as `signals_of` lists them
 X, E, WEIGHTS, DE, DWEIGHTS = range(SIGNALS, SIGNALS + 5)
 COUNT = 12
 
 
-def signals_of(a, D: int, chunk: int, de=None, dV=None) -> tuple[list[int], list[int]]:
-    """Numbers of the parameter block, and the parts of the scratch buffer in rows of LANES numbers.
+def signals_of(x, e, V, D: int, dtype, chunk: int, wants_e: bool, wants_V: bool) -> tuple[list[int], list[int]]:
+    """Numbers of the parameter block after the tensors' own, and the parts of the scratch buffer in rows of LANES.
 
-    Tensors x, e, V, de and dV; columns of x and e; numbers of x from model to model; width of a panel; numbers from row
-    to row of what is driven and of de, and from sequence to sequence of what is driven.
+    From the shapes of x, e and V: columns of x and e; numbers of x from model to model; width of a panel; numbers from
+    row to row of what is driven and of de, and from sequence to sequence of what is driven.
     """
-    V, signals = a["V"], (a["x"], a["e"])
     if V is None:
-        return [0] * COUNT, [0] * 5
-    U, S = (0 if v is None else v.shape[3] for v in signals)
-    x_step = 0 if U == 0 or a["x"].shape[0] == 1 else a["x"][0].numel()
-    row, e_row, whole = row_of(D, V.dtype), row_of(S, V.dtype), padded_width(D, V.dtype)
-    parts = [chunk * row * LANES, (U + S) * whole]
-    parts += [D * padded_width(S, V.dtype) if de is not None else 0, chunk * e_row if de is not None else 0]
-    parts += [chunk * whole if dV is not None else 0]
-    found = [*data_pointers(*signals, V, de, dV), U, S, x_step, panel_width(V.dtype), row, e_row, chunk * row]
-    return found, [-(-n // LANES) for n in parts]
+        return [0] * (COUNT - 5), [0] * 5
+    U, S = (0 if v is None else v[3] for v in (x, e))
+    row, e_row, whole = row_of(D, dtype), row_of(S, dtype), padded_width(D, dtype)
+    parts = [chunk * row * LANES, (U + S) * whole, D * padded_width(S, dtype) if wants_e else 0]
+    parts += [chunk * e_row if wants_e else 0, chunk * whole if wants_V else 0]
+    return [U, S, step_of(x), panel_width(dtype), row, e_row, chunk * row], [-(-n // LANES) for n in parts]
+
+
+def step_of(shape) -> int:
+    """Numbers from one model to the next; 0 where all share one."""
+    return 0 if shape is None or shape[0] == 1 else math.prod(shape[1:])
 
 
 def row_of(columns: int, dtype: torch.dtype) -> int:

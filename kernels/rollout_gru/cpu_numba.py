@@ -1,5 +1,8 @@
 """CPU twin of rollout_gru: each thread carries a block of sequences of one direction through all steps."""
 
+from array import array
+from functools import lru_cache
+
 import numba
 import numpy as np
 import torch
@@ -7,7 +10,6 @@ import torch
 from neurorbit.kernels.numba_common import (
     JIT,
     LANES,
-    addresses,
     contiguous,
     fma,
     pointer,
@@ -29,13 +31,14 @@ from neurorbit.kernels.numba_functions_common import (
     tanh,
 )
 from neurorbit.kernels.numba_memory_common import empty
-from neurorbit.kernels.numba_product_common import add_product, packed_panels, padded_width, panel_width
-from neurorbit.kernels.numba_threads_common import INTEGERS, matrix, run_compiled, vector
+from neurorbit.kernels.numba_product_common import add_product, pack_panels, padded_width, panel_width
+from neurorbit.kernels.numba_threads_common import INTEGERS, address_of, run_compiled, workers_for
 from neurorbit.kernels.rollout_gru.numba_inputs import add_input_gradient, input_row, list_events
 
 FEW_ROWS, MANY_ROWS = 8, 32  # sequences of one task: many where the weights outgrow the cache, so that they share them
 WIDE_STATE = 256  # from this state on
 CHUNK = 128  # rows (step, sequence) that enter the weights' gradient at once
+TENSORS, SIZES = 18, 22  # numbers of the parameter block: addresses, then sizes
 
 
 @numba.njit(**JIT)
@@ -92,8 +95,17 @@ def fetch_row(array, at, count):
 
 
 @numba.njit(**JIT)
-def forward_tasks(begin, end, where, S, like, lengths):
+def block_at(address):
+    """(addresses, sizes, lengths) of the parameter block."""
+    p = numba.carray(pointer(address_of(address, 0), INTEGERS), (TENSORS + SIZES,))
+    where, S = p[:TENSORS], p[TENSORS:]
+    return where, S, numba.carray(pointer(where[TENSORS - 1], INTEGERS), (S[19], S[1]))
+
+
+@numba.njit(**JIT)
+def forward_tasks(begin, end, share, address, like):
     """Task: all steps of one model, one direction and one block of sequences."""
+    where, S, lengths = block_at(address)
     B, T, D, H, row, width, gate_row, has_b, has_h0 = S[1], S[2], S[3], S[4], S[6], S[7], S[8], S[9], S[10]
     has_drive, has_inputs, has_bias, code, N, U, y_models, x_models = (
         S[11],
@@ -107,8 +119,12 @@ def forward_tasks(begin, end, where, S, like, lengths):
     )
     G, R = 3 * H, N + U
     rows, values, inputs = np.empty(R, np.int64), np.empty(R, like.dtype), np.empty(gate_row, like.dtype)
+    W, known = flat(where[11], like, share * gate_row * H, gate_row * H), -1
     for task in range(begin, end):
         e, d, b0, count = block_of(task, S)
+        if e * D + d != known:
+            known = e * D + d
+            pack_panels(W, flat(where[4], like, known * H * G, H * G), H, G, gate_row, width, False)
         sequences = e * B + b0
         h = flat(where[0], like, sequences * T * D * H, count * T * D * H)
         final = flat(where[1], like, sequences * D * H, count * D * H)
@@ -118,7 +134,6 @@ def forward_tasks(begin, end, where, S, like, lengths):
         signals = flat(where[8], like, ((e if x_models > 1 else 0) * B + b0) * T * U, count * T * U)
         W_in = flat(where[9], like, e * R * D * G, R * D * G * has_inputs)
         b_in = flat(where[10], like, (e * D + d) * G, G * has_bias)
-        W = flat(where[4], like, (e * D + d) * gate_row * H, gate_row * H)
         b = flat(where[5], like, (e * D + d) * G, G * has_b)
         h0 = flat(where[6], like, sequences * D * H, count * D * H * has_h0)
         state, y = np.zeros(count * row, like.dtype), np.empty(count * gate_row, like.dtype)
@@ -189,11 +204,13 @@ def add_weights(sums, before, before_row, inside, gate_row, packed, rows, H, G, 
 
 
 @numba.njit(**JIT)
-def backward_tasks(begin, end, where, S, like, lengths):
+def backward_tasks(begin, end, share, address, like):
     """Task: the adjoint, last step first; writes the gradients of the drive, and of W and b summed over the task."""
+    where, S, lengths = block_at(address)
     B, T, D, H, rows, row, width, gate_row = S[1], S[2], S[3], S[4], S[5], S[6], S[7], S[8]
     has_h0, code, N, U, y_models, x_models = S[10], S[14], S[15], S[16], S[17], S[18]
-    has_dh, has_final, before_row, wants_W, wants_drive, wants_inputs = S[19], S[20], S[21], S[22], S[23], S[24]
+    wants_drive, wants_W, wants_inputs, before_row = where[0] != 0, where[1] != 0, where[11] != 0, S[21]
+    has_dh, has_final = where[3] != 0, where[4] != 0
     G, R = 3 * H, N + U
     numbers, values, inputs = np.empty(R + 1, np.int64), np.empty(R + 1, like.dtype), np.zeros(gate_row, like.dtype)
     at_once = max(1, CHUNK // rows)
@@ -201,8 +218,12 @@ def backward_tasks(begin, end, where, S, like, lengths):
     before = np.empty(at_once * rows * before_row, like.dtype)
     packed = np.empty(at_once * rows * gate_row, like.dtype)
     zero, one = splat(like.dtype.type(0)), splat(like.dtype.type(1))
+    turned, known = flat(where[12], like, share * row * G, row * G), -1
     for task in range(begin, end):
         e, d, b0, count = block_of(task, S)
+        if e * D + d != known:
+            known = e * D + d
+            pack_panels(turned, flat(where[7], like, known * H * G, H * G), G, H, row, width, True)
         sequences = e * B + b0
         ddrive = flat(where[0], like, sequences * T * D * G, count * T * D * G * wants_drive)
         sums = flat(where[1], like, task * (H + 1) * gate_row, (H + 1) * gate_row * wants_W)
@@ -211,7 +232,6 @@ def backward_tasks(begin, end, where, S, like, lengths):
         dfinal = flat(where[4], like, sequences * D * H, count * D * H * has_final)
         h = flat(where[5], like, sequences * T * D * H, count * T * D * H)
         gates = flat(where[6], like, ((e * D + d) * T * B + b0) * 4 * H, ((T - 1) * B + count) * 4 * H)
-        turned = flat(where[7], like, (e * D + d) * row * G, row * G)
         h0 = flat(where[8], like, sequences * D * H, count * D * H * has_h0)
         y0 = ((e if y_models > 1 else 0) * B + b0) * T * N
         signals = flat(where[10], like, ((e if x_models > 1 else 0) * B + b0) * T * U, count * T * U)
@@ -296,37 +316,65 @@ def backward_tasks(begin, end, where, S, like, lengths):
                 store_first(dh0, (i * D + d) * H + j, load_first(g, i * row + j, H - j), H - j)
 
 
+@numba.njit(**JIT)
+def add_up(sums, task, blocks, rows, width, G, dW, step, db):
+    """The sums [blocks, rows + 1, width] of a task's blocks into the rows of dW, `step` apart, and the last into db."""
+    for k in range(rows + 1):
+        at = (task * blocks * (rows + 1) + k) * width
+        for j in range(0, G, LANES):
+            total = load_at(sums, at + j)
+            for i in range(1, blocks):
+                total = total + load_at(sums, at + i * (rows + 1) * width + j)
+            if k < rows:
+                store_first(dW, k * step + j, total, G - j)
+            else:
+                store_first(db, j, total, G - j)
+
+
+@numba.njit(**JIT)
+def add_up_tasks(begin, end, address, like):
+    """Task: one model and direction; the gradients of W [E, D, H, G], of W_in [E, R, D, G] and of b and b_in."""
+    where, S, _ = block_at(address)
+    E, D, H, width, R, blocks = S[0], S[3], S[4], S[8], S[15] + S[16], S[20]
+    G = 3 * H
+    for task in range(begin, end):
+        if where[1]:
+            sums = flat(where[1], like, 0, E * D * blocks * (H + 1) * width)
+            dW, db = flat(where[13], like, task * H * G, H * G), flat(where[14], like, task * G, G)
+            add_up(sums, task, blocks, H, width, G, dW, G, db)
+        if where[11]:
+            sums = flat(where[11], like, 0, E * D * blocks * (R + 1) * width)
+            dW = flat(where[15], like, (task // D * R * D + task % D) * G, ((R - 1) * D + 1) * G)
+            add_up(sums, task, blocks, R, width, G, dW, D * G, flat(where[16], like, task * G, G))
+
+
 def forward_single(first, last, share, p):
-    """The tasks in float32."""
-    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
-    forward_tasks(first, last, where, S, np.empty(0, np.float32), lengths)
+    forward_tasks(first, last, share, p, np.empty(0, np.float32))
 
 
 def forward_double(first, last, share, p):
-    """The tasks in float64."""
-    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
-    forward_tasks(first, last, where, S, np.empty(0, np.float64), lengths)
+    forward_tasks(first, last, share, p, np.empty(0, np.float64))
 
 
 def backward_single(first, last, share, p):
-    """The tasks in float32."""
-    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
-    backward_tasks(first, last, where, S, np.empty(0, np.float32), lengths)
+    backward_tasks(first, last, share, p, np.empty(0, np.float32))
 
 
 def backward_double(first, last, share, p):
-    """The tasks in float64."""
-    where, S, lengths = vector(p, 0, INTEGERS), vector(p, 1, INTEGERS), matrix(p, 2, INTEGERS)
-    backward_tasks(first, last, where, S, np.empty(0, np.float64), lengths)
+    backward_tasks(first, last, share, p, np.empty(0, np.float64))
+
+
+def add_up_single(first, last, share, p):
+    add_up_tasks(first, last, p, np.empty(0, np.float32))
+
+
+def add_up_double(first, last, share, p):
+    add_up_tasks(first, last, p, np.empty(0, np.float64))
 
 
 FORWARD = {torch.float32: forward_single, torch.float64: forward_double}
 BACKWARD = {torch.float32: backward_single, torch.float64: backward_double}
-_NONE = np.empty((0, 0), np.int64)
-
-
-def _integers(x):
-    return _NONE if x is None else x.to(torch.int64).contiguous().numpy()
+ADD_UP = {torch.float32: add_up_single, torch.float64: add_up_double}
 
 
 def _row(columns: int, dtype: torch.dtype) -> int:
@@ -334,95 +382,79 @@ def _row(columns: int, dtype: torch.dtype) -> int:
     return -(-padded_width(columns, dtype) // LANES) * LANES
 
 
-def _models(x) -> int:
-    return 0 if x is None else x.shape[0]
+@lru_cache(256)
+def _sizes(W, dtype, data, given, y, code, x, lengths) -> tuple[int, ...]:
+    """What the kernels take, from shapes; the blocks of sequences are the same for any number of threads, as are sums.
+
+    given: whether there are b, h0, drive, W_in and b_in.
+    """
+    E, D, H, _ = W
+    _, B, T, *_ = data
+    rows = FEW_ROWS if H < WIDE_STATE else MANY_ROWS
+    sizes = [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype), *given, code]
+    sizes += [0 if t is None else t[3] for t in (y, x)] + [0 if t is None else t[0] for t in (y, x, lengths)]
+    return *sizes, -(-B // rows), _row(H + 1, dtype)
 
 
-def _sizes(W, drive, b, y, x, W_in, b_in, h0) -> tuple[list[int], int]:
-    """Sizes for the kernels, and the blocks of sequences: the same for any number of threads, as are the sums."""
-    E, D, H, _ = W.shape
-    _, B, T, *_ = next(t for t in (drive, y, x) if t is not None).shape
-    rows, dtype = FEW_ROWS if H < WIDE_STATE else MANY_ROWS, W.dtype
-    sizes = [E, B, T, D, H, rows, _row(H, dtype), panel_width(dtype), _row(3 * H, dtype), b is not None, h0 is not None]
-    sizes += [drive is not None, W_in is not None, b_in is not None, 0 if y is None else CODES[y.dtype]]
-    sizes += [0 if t is None else t.shape[3] for t in (y, x)] + [_models(y), _models(x)]
-    return sizes, -(-B // rows)
+def _shape(x):
+    return None if x is None else x.shape
 
 
-@numba.njit(**JIT)
-def add_up(first, last, S, sums, dW, db):
-    """Task: one model and direction; sums [E, D, blocks, rows + 1, width] of its blocks into dW [E, rows, D, G], and of
-    the last row into db [E, D, G]."""
-    D, blocks, rows, width, G = S[0], S[1], S[2], S[3], S[4]
-    for task in range(first, last):
-        e, d = task // D, task % D
-        for k in range(rows + 1):
-            at = (task * blocks * (rows + 1) + k) * width
-            for j in range(0, G, LANES):
-                total = load_at(sums, at + j)
-                for i in range(1, blocks):
-                    total = total + load_at(sums, at + i * (rows + 1) * width + j)
-                if k < rows:
-                    store_first(dW, ((e * rows + k) * D + d) * G + j, total, G - j)
-                else:
-                    store_first(db, task * G + j, total, G - j)
+def _sizes_of(W, drive, b, y, x, W_in, b_in, h0, lengths) -> tuple[int, ...]:
+    data = drive if drive is not None else y if y is not None else x
+    given = b is not None, h0 is not None, drive is not None, W_in is not None, b_in is not None
+    code = 0 if y is None else CODES[y.dtype]
+    return _sizes(W.shape, W.dtype, data.shape, given, _shape(y), code, _shape(x), _shape(lengths))
 
 
-def add_up_single(first, last, share, p):
-    like = np.empty(0, np.float32)
-    add_up(first, last, vector(p, 0, INTEGERS), vector(p, 1, like), vector(p, 2, like), vector(p, 3, like))
+def _long(x):
+    return x if x is None or x.dtype == torch.int64 else x.to(torch.int64)
 
 
-def add_up_double(first, last, share, p):
-    like = np.empty(0, np.float64)
-    add_up(first, last, vector(p, 0, INTEGERS), vector(p, 1, like), vector(p, 2, like), vector(p, 3, like))
-
-
-ADD_UP = {torch.float32: add_up_single, torch.float64: add_up_double}
-
-
-def _added_up(sums, G: int):
-    """(dW, db) of the tasks' sums."""
-    E, D, blocks, rows, width = sums.shape
-    dW, db = sums.new_empty(E, rows - 1, D, G), sums.new_empty(E, D, G)
-    S = np.array([D, blocks, rows - 1, width, G], np.int64)
-    run_compiled(ADD_UP[sums.dtype], E * D, S, *(x.view(-1).numpy() for x in (sums, dW, db)))
-    return dW, db
+def _place(x):
+    return 0 if x is None else x.data_ptr()
 
 
 def forward(W, drive, b, y, x, W_in, b_in, h0, lengths):
     """((h, h_final), saved): every element of the outputs is written; the gates [E, D, T, B, 4 H], step by step."""
-    drive, b, y, x, W_in, b_in, h0 = contiguous(drive, b, y, x, W_in, b_in, h0)
-    S, blocks = _sizes(W, drive, b, y, x, W_in, b_in, h0)
-    E, B, T, D, H = S[:5]
-    h, h_final = empty(W, E, B, T, D, H), W.new_empty(E, B, D, H)
-    gates, weights = empty(W, E, B, T, D, 4, H), packed_panels(W, S[8])
-    where = addresses(h, h_final, gates, drive, weights, b, h0, y, x, W_in, b_in)
-    run_compiled(FORWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(lengths))
+    W, drive, b, y, x, W_in, b_in, h0, lengths = contiguous(W, drive, b, y, x, W_in, b_in, h0, _long(lengths))
+    S = _sizes_of(W, drive, b, y, x, W_in, b_in, h0, lengths)
+    E, B, T, D, H, tasks, gate_row = *S[:5], S[0] * S[3] * S[20], S[8]
+    h, h_final, gates = empty(W, E, B, T, D, H), W.new_empty(E, B, D, H), empty(W, E, B, T, D, 4, H)
+    packed = W.new_empty(workers_for(tasks) * gate_row * H)
+    tensors = h, h_final, gates, drive, W, b, h0, y, x, W_in, b_in, packed
+    block = array("q", (*map(_place, tensors), 0, 0, 0, 0, 0, _place(lengths), *S))
+    run_compiled(FORWARD[W.dtype], tasks, block)
     return (h, h_final), {"h": h, "gates": gates}
 
 
 def backward(saved, grads):
     """Gradients of the arguments named in saved["wanted"]; the gradient of an output may be None."""
     s, wanted = saved, saved["wanted"]
-    W = s["W"]
-    y, x, h, gates, h0 = contiguous(s["y"], s["x"], s["h"], s["gates"], s["h0"])
-    S, blocks = _sizes(W, s["drive"], s["b"], y, x, s["W_in"], s["b_in"], h0)
-    E, B, T, D, H, *_ = S
-    G, R, gate_row = 3 * H, S[15] + S[16], S[8]
+    W, y, x, h, gates, h0, lengths = contiguous(
+        s["W"], s["y"], s["x"], s["h"], s["gates"], s["h0"], _long(s["lengths"])
+    )
+    S = _sizes_of(W, s["drive"], s["b"], y, x, s["W_in"], s["b_in"], h0, lengths)
+    E, B, T, D, H, G, tasks, R, gate_row = *S[:5], 3 * S[4], S[0] * S[3] * S[20], S[15] + S[16], S[8]
     dh, dfinal = contiguous(grads["h"], grads["h_final"])
-    wants_W, wants_inputs = "W" in wanted or "b" in wanted, "W_in" in wanted or "b_in" in wanted
-    S += [dh is not None, dfinal is not None, _row(H + 1, W.dtype), wants_W, "drive" in wanted, wants_inputs]
-    ddrive, dh0 = empty(W, E, B, T, D, G) if "drive" in wanted else None, W.new_empty(E, B, D, H)
-    sums = W.new_empty(E, D, blocks, H + 1, gate_row) if wants_W else None
-    input_sums = empty(W, E, D, blocks, R + 1, gate_row) if wants_inputs else None
-    turned = packed_panels(W, S[6], turned=True)
-    where = addresses(ddrive, sums, dh0, dh, dfinal, h, gates, turned, h0, y, x, input_sums)
-    run_compiled(BACKWARD[W.dtype], E * D * blocks, where, np.array(S, np.int64), _integers(s["lengths"]))
-    found = {"drive": ddrive, "h0": dh0}
-    if sums is not None:
-        dW, found["b"] = _added_up(sums, G)
-        found["W"] = dW.transpose(1, 2)
-    if input_sums is not None:
-        found["W_in"], found["b_in"] = _added_up(input_sums, G)
+    new, found = W.new_empty, {"h0": W.new_empty(E, B, D, H)}
+    if "drive" in wanted:
+        found["drive"] = empty(W, E, B, T, D, G)
+    packed, sums, input_sums = workers_for(tasks) * S[6] * G, 0, 0  # how many numbers of the scratch buffer
+    if "W" in wanted or "b" in wanted:
+        found |= {"W": new(E, D, H, G), "b": new(E, D, G)}
+        sums = tasks * (H + 1) * gate_row
+    if "W_in" in wanted or "b_in" in wanted:
+        found |= {"W_in": new(E, R, D, G), "b_in": new(E, D, G)}
+        input_sums = tasks * (R + 1) * gate_row
+    scratch = empty(W, packed + sums + input_sums)
+    place, size = scratch.data_ptr(), W.itemsize
+    sums_at = place + packed * size if sums else 0, place + (packed + sums) * size if input_sums else 0
+    tensors = [_place(t) for t in (found["h0"], dh, dfinal, h, gates, W, h0, y, x)]
+    outputs = [_place(found.get(n)) for n in ("W", "b", "W_in", "b_in")]
+    ends = sums_at[1], place, *outputs, _place(lengths), *S
+    block = array("q", (_place(found.get("drive")), sums_at[0], *tensors, *ends))
+    run_compiled(BACKWARD[W.dtype], tasks, block)
+    if sums or input_sums:
+        run_compiled(ADD_UP[W.dtype], E * D, block)
     return {n: found[n] for n in wanted}
