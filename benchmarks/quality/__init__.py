@@ -2,4 +2,6 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the commands, before torch is loaded
+from neurorbit.engine.cli.main import wait_briefly
+
+wait_briefly(os.environ)  # as the commands, before torch is loaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import MutableMapping
 
 COMMANDS = {
     "plrnn fit": ("plrnn_fit", "reconstruct the dynamics behind a time series with an ensemble of PLRNNs"),
@@ -41,10 +42,20 @@ COMMANDS = {
 }
 
 
+def wait_briefly(environment: MutableMapping[str, str]) -> None:
+    """Threads that wait spin for some ten microseconds, as long as Python takes from one kernel to the next, and then
+    sleep: those that spin on make a step ten times as long when another program wants the core, those that sleep at
+    once make it half as long again. For a process of our own, before torch is loaded; a user's own setting stays.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment["OMP_WAIT_POLICY"] = "passive"
+        environment.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 when every run diverged, 2 for bad input, 128 + n after signal n."""
-    if arguments is None:  # a process of our own, before torch is loaded: spinning threads cost tenfold on a busy core
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if arguments is None:
+        wait_briefly(os.environ)
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]

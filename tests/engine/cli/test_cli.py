@@ -274,15 +274,20 @@ def test_demo_refuses_a_system_that_is_not_one(capsys: pytest.CaptureFixture[str
     assert "plrn" in said and not (tmp_path / "demo").exists()
 
 
-@pytest.mark.parametrize("given", [None, "active"])
-def test_threads_of_a_command_wait_without_spinning_unless_told_otherwise(given: str | None) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    if given is not None:
-        environment["OMP_WAIT_POLICY"] = given
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "passive 1000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "7"}, "passive 7"),
+    ],
+)
+def test_threads_of_a_command_wait_briefly_unless_told_otherwise(given: dict[str, str], found: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")} | given
     program = "import os, sys; from neurorbit.engine.cli.main import main; sys.argv = ['neurorbit', 'info']; main()"
-    program += "; print('waits', os.environ['OMP_WAIT_POLICY'])"
+    program += "; print('waits', os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"waits {given or 'passive'}"
+    assert done.stdout.splitlines()[-1] == f"waits {found}"
 
 
 def test_main_from_python_leaves_the_environment_alone(
