@@ -244,7 +244,7 @@ def _call(
 
 def rollout_gated_sde(
     z0: Tensor,
-    weights: GatedWeights,
+    weights: GatedWeights | PackedWeights,
     drive: Tensor | None = None,
     *,
     x: Tensor | None = None,
@@ -271,7 +271,8 @@ def rollout_gated_sde(
 
     Args:
         z0: state before the first step, [E, B, M]; 1 <= M <= 32, float32 or float64.
-        weights: GatedWeights of E models; hidden layers of 1 to 512 units, each its own number.
+        weights: GatedWeights of E models, or the same as PackedWeights; hidden layers of 1 to 512 units, each its own
+            number.
         drive: everything that does not depend on the state (inputs, an encoder's output), times its weights, for the
             gate and then the first hidden layer: [E or 1, B, T, M + H_1]; drive[t] acts in the step that makes z[t].
         x: inputs, [E or 1, B, T, U]. e: states of an encoder, [E, B, T, S]. Of the dtype of the weights.
@@ -307,7 +308,7 @@ def rollout_gated_sde(
 
 def gated_drift(
     z: Tensor,
-    weights: GatedWeights,
+    weights: GatedWeights | PackedWeights,
     drive: Tensor | None = None,
     *,
     x: Tensor | None = None,
@@ -333,7 +334,7 @@ def gated_drift(
 
     Raises: as `rollout_gated_sde`. Differentiable once in z, z0, weights, drive, e and V.
     """
-    if isinstance(z, Tensor) and isinstance(weights, GatedWeights) and z.ndim == 4 and z.shape[0] == 1:
-        z = z.expand(weights.Wg.shape[0], -1, -1, -1)
+    if isinstance(z, Tensor) and isinstance(weights, GatedWeights | PackedWeights) and z.ndim == 4 and z.shape[0] == 1:
+        z = z.expand(len(weights[0]), -1, -1, -1)
     found = _call(weights, z0, z, drive, x, e, V, 1.0, None, None, None, None, lengths, None, 0, backend)
     return found[1]

@@ -34,13 +34,15 @@ class Session:
     by_bin: Tensor
     rows: dict[int, int]
 
-    def gather(self, trials: Tensor, fold_rows: Tensor, lengths: Tensor, by_bin: Tensor | None = None) -> Trials:
-        """Trials [E, b] by number, of lengths [E, b], with the baselines of the folds' rows [E]; by_bin [E, T, N] where
-        the caller has it."""
+    def gather(
+        self, trials: Tensor, fold_rows: Tensor, lengths: Tensor | None = None, by_bin: Tensor | None = None
+    ) -> Trials:
+        """Trials [E, b] by number, with the baselines of the folds' rows [E]; lengths [E, b] where some are to be 0, and
+        by_bin [E, T, N], where the caller has them."""
         return Trials(
             _chosen(self.counts, trials),
             None if self.inputs is None else _chosen(self.inputs, trials),
-            lengths,
+            self.lengths[trials] if lengths is None else lengths,
             self.by_trial[fold_rows[:, None], trials],
             self.by_bin[fold_rows] if by_bin is None else by_bin,
         )
