@@ -204,6 +204,11 @@ def backward_tasks(begin, end, where, S, F, like, bins, bin_counts, bias_sums):
         dtime = flat(where[12], like, e * T * N, T * N * wants_time)
         sums = bias_sums[e * row_tasks + i_row]
         outer[:] = 0
+        if wants_z and (r0 < r_end or i_row == 0):  # zeros where bins are missing, up to the next task's first
+            z0, z1 = 0 if r0 == 0 else own[r0 - 1] + 1, B * T
+            if r_end < bin_counts[e if bin_counts.size > 1 else 0]:
+                z1 = own[r_end - 1] + 1
+            dz[z0 * M : z1 * M] = 0
         sums[p0 * width : min(p_end * width, N)] = 0
         for at in range(r0, r_end, ROWS):
             rows = min(ROWS, r_end - at)
@@ -409,8 +414,9 @@ def backward(saved, grads):
     wants_z, wants_C, whole_rows = "z" in wanted, "C" in wanted, "baseline_trial" in wanted or "baseline_time" in wanted
     grid, S = _sizes_of(*given, saved["link"], whole_rows)
     (E, B, T, N, M), numbers = S[:5], _numbers(saved["bin_s"], saved["floor_hz"], z.dtype)
+    several = (grid.columns,) if grid.columns > 1 else ()
     found = {
-        "z": z.new_zeros(E, grid.columns, B, T, M) if wants_z else None,
+        "z": z.new_empty(E, *several, B, T, M) if wants_z else None,
         "baseline_trial": z.new_zeros(E, B, N) if "baseline_trial" in wanted else None,
         "baseline_time": z.new_zeros(E, T, N) if "baseline_time" in wanted else None,
         "C": C.new_empty(E, N, M) if wants_C else None,
@@ -424,14 +430,13 @@ def backward(saved, grads):
     dz, dtrial, dtime, dC, dbias = _places(*found.values())
     at_z, _, *data = _places(*given)
     turned, parts = turned if wants_z else 0, parts if wants_C else 0
-    dnll, dneuron = _places(*contiguous(grads["nll"], grads["per_neuron"]))
-    where = at_z, readout, *data[:4], turned, dnll, dneuron, dz, parts, dtrial, dtime, *data[4:], bins, counts
+    asked = contiguous(grads["nll"], grads["per_neuron"])
+    where = at_z, readout, *data[:4], turned, *_places(*asked), dz, parts, dtrial, dtime, *data[4:], bins, counts
     block = array("q", (*where, *_places(numbers, C), sums, dC, dbias, 0, 0, 0, *S))
     run_compiled(PREPARE[z.dtype], 1, block)
     run_compiled(BACKWARD[z.dtype], E * grid.columns * grid.rows, block)
     if dC or dbias:
         run_compiled(COLLECT[z.dtype], 1, block)
-    if wants_z:
-        dz = found["z"]
-        found["z"] = dz.squeeze(1) if dz.shape[1] == 1 else torch.from_numpy(np.add.reduce(dz.numpy(), 1))
+    if wants_z and several:
+        found["z"] = torch.from_numpy(np.add.reduce(found["z"].numpy(), 1))
     return {n: found[n] for n in wanted}

@@ -328,7 +328,7 @@ def backward_tasks(first, last, worker, address, like, four):
                 if p[32]:
                     head = 1 if has_start and t0 == 0 else 0
                     late = 1 if has_start else 0
-                    if head:
+                    if head and p[31]:
                         lanes_out(dstart, M, dzs, count, M, spare)
                     lanes_out(
                         at(dpath, (t0 - late + head) * M),
@@ -412,7 +412,7 @@ def backward(saved, grads):
     E, B, M, D, P, row = plan.sizes
     new, parts = weights.new_empty, E * plan.groups
     found = {
-        "z0": new(E, B, M) if z0 is not None else None,
+        "z0": new(E, B, M) if "z0" in wanted else None,
         "path": new(E, B, T, M) if path is not None else None,
         "drive": empty(weights, E, B, T, D) if "drive" in wanted else None,
         "e": empty(weights, *s["e"].shape) if "e" in wanted else None,

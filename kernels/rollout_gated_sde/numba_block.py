@@ -68,17 +68,8 @@ def _plan(weights, dtype, state, hidden, T, drive, noise, lengths, x, e, V, back
     if back:
         groups = min(GROUPS, blocks)
         chunk = min(T, max(4, min(64, CHUNK_ROWS // (2 * width + 5 * M + (0 if V is None else row)))))
-        parts = [chunk * M] * 4 + [
-            chunk * width,
-            chunk * width + SLACK,
-            M,
-            max(n for n, _ in layers),
-            M,
-            M,
-            1,
-            1,
-            LANES,
-        ]
+        parts = [chunk * M] * 4 + [chunk * width, chunk * width + SLACK, M]
+        parts += [max(n_in for n_in, _ in layers), M, M, 1, 1, LANES]
     else:
         groups, chunk = 1, min(CHUNK, T)
         driven = chunk * D if drive is not None or V is not None else 0
