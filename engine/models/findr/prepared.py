@@ -37,8 +37,8 @@ class Session:
     def gather(
         self, trials: Tensor, fold_rows: Tensor, lengths: Tensor | None = None, by_bin: Tensor | None = None
     ) -> Trials:
-        """Trials [E, b] by number, with the baselines of the folds' rows [E]; lengths [E, b] where some are to be 0, and
-        by_bin [E, T, N], where the caller has them."""
+        """Trials [E, b] by number, with the baselines of the folds' rows [E]; lengths [E, b] where some are to be 0,
+        by_bin [E, T, N] where the caller has them."""
         return Trials(
             _chosen(self.counts, trials),
             None if self.inputs is None else _chosen(self.inputs, trials),
