@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -301,6 +302,12 @@ def divergence(prior: Tensor, posterior: Tensor, sigma: Tensor, a: float) -> Ten
     return 0.5 * a * ((prior - posterior) / sigma[:, None, None]).square().sum((2, 3))
 
 
+@lru_cache(64)
+def _constants(E: int, B: int, M: int, a: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First states [E, B, M] and steps over time constants [E], which no one writes to."""
+    return torch.zeros(E, B, M, dtype=dtype, device=device), torch.full((E,), a, dtype=dtype, device=device)
+
+
 class _Tape:
     """The kernels' modules with what each of them takes and keeps."""
 
@@ -326,8 +333,8 @@ def _forward(tape: Any, fixed: _Fixed, parameters: Sequence[Tensor | None]) -> t
               "lengths": lengths}  # fmt: skip
     (h, _), saved = gru.forward(**inputs)
     tape.gru = gru, {**inputs, **saved, "wanted": ("W", "b", "W_in", "b_in")}
-    shared = {"z0": C.new_zeros(E, B, M), "drive": None, "a": per_model(options.a, E, C, C.dtype), "noise": None,
-              "lengths": lengths}  # fmt: skip
+    z0, a = _constants(E, B, M, options.a, C.dtype, C.device)
+    shared = {"z0": z0, "drive": None, "a": a, "noise": None, "lengths": lengths}
     inputs = {"weights": posterior, "path": None, "x": x, "e": h.flatten(3), "V": V, "noise_seed": seed,
               "noise_stream": stream, "sigma": None if seed is None else sigma, **shared}  # fmt: skip
     sizes = {"hidden": hidden[0], "steps": T, "first_step": options.first_step}
