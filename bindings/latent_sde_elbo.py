@@ -216,7 +216,9 @@ def _prepared(call: _Call, check: bool = True) -> tuple[_Fixed, tuple[Tensor | N
     """What the kernels take, checked; None where the public functions are to do it one by one."""
     data, encoder, posterior, prior, sigma, C, bias, seed, stream, options = call
     tensors: tuple[Any, ...] = (*data, *encoder, posterior.V, prior.V, sigma, C, bias, seed, stream)
-    if options.backend == "reference" or (check and (not plain(tensors) or _needs_gradient(*data))):
+    if options.backend == "reference" or isinstance(options.a, Tensor):
+        return None
+    if check and (not plain(tensors) or _needs_gradient(*data)):
         return None
     (row, hidden), (prior_row, prior_hidden) = packed_weights(posterior.weights), packed_weights(prior.weights)
     if check:
