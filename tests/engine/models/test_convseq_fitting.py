@@ -170,7 +170,7 @@ def test_the_learning_rate_stays_unless_it_is_given_a_final_value(planted: Plant
 
 
 def test_an_ensemble_with_loadings_and_pairwise_terms_is_its_models_within_rounding(planted: Planted) -> None:
-    """With seeds whose filters stay off the edges of the pairwise terms, where the last bit decides (seed 0 does not)."""
+    """Seeds whose filters stay off the edges of the pairwise terms, where the last bit decides (that of 0 does not)."""
     loss = LossConfig(8.0, 1.0, 5.0, 0.1, 0.1, 0.1, 0.1)
     config = with_(epochs=40, filters=3, runs=3, seed=1, model=FilterConfig(loadings=True), loss=loss)
     together = fit(config, planted.events).fitted
