@@ -136,14 +136,16 @@ class Findr(nn.Module):
         return latent_sde_elbo(
             trials.counts, self.encoder.weights(session), self.posterior.driven(), self.flow.driven(), self.C(session),
             sigma=self.sigma, bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]
-            **self.bound_options(trials, noise_seed, first_step),
+            **self.bound_options(self.n_models, trials, noise_seed, first_step),
         )  # fmt: skip
 
-    def bound_options(self, trials: Trials, noise_seed: Tensor | None, first_step: int) -> dict[str, Any]:
-        """What the bound takes besides parameters and counts."""
+    def bound_options(
+        self, n_models: int, trials: Trials, noise_seed: Tensor | None, first_step: int
+    ) -> dict[str, Any]:
+        """What the bound of some models takes besides parameters and counts."""
         streams = None
         if noise_seed is not None:
-            streams = _streams(self.n_models, trials.counts.shape[1], self.s.device)
+            streams = _streams(n_models, trials.counts.shape[1], self.s.device)
         return dict(
             a=self.a, noise_seed=noise_seed, noise_stream=streams, first_step=first_step, x=trials.inputs,
             lengths=trials.lengths, bin_s=self.bin_s, link=self.config.model.link, baseline_trial=trials.by_trial,

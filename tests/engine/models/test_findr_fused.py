@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_findr_model import SMALL, TRIALS, objective
 
+from neurorbit.engine.models.findr import fused
 from neurorbit.engine.models.findr.config import ModelConfig
 from neurorbit.engine.simulate.decision import decision
 from neurorbit.engine.training.stack import ParameterStack
@@ -60,3 +61,19 @@ def test_sessions_take_turns_and_leave_each_others_weights_alone():
         assert not stack.named(found)[f"readout.{1 - session}.C"].any()
         assert stack.named(found)[f"readout.{session}.C"].any()
     assert seen == {0, 1}
+
+
+@pytest.mark.parametrize("few", (1, 2))
+def test_a_few_models_at_a_time_have_the_same_bits_as_all(few, monkeypatch):
+    o = objective(SMALL)
+    assert len(o.members) == 3
+    stack = ParameterStack(o.module.named_parameters())
+    terms = o.gradients(0, stack)
+    gradients = stack.gradients.clone()
+    step_bytes = 8 * 4 * TRIALS.n_bins * SMALL.encoder_size * 4
+    monkeypatch.setattr(fused, "_KEPT_BYTES", few * step_bytes)
+    other = ParameterStack(o.module.named_parameters())
+    found = o.gradients(0, other)
+    assert len(o._fused[0]._parts) == -(-3 // few)
+    assert all(torch.equal(a, b) for a, b in zip(terms, found, strict=True))
+    assert torch.equal(other.gradients, gradients)
