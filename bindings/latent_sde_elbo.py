@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -142,6 +142,8 @@ def latent_sde_elbo_gradient(
     """
     with torch.no_grad():
         call = _call_of(*arguments, **options)
+        if check:
+            _check_weights(call, weight_nll, weight_kl)
         found = _prepared(call, check)
         if found is None:
             return _gradient_op_by_op(weight_nll, weight_kl, call)
@@ -216,7 +218,7 @@ def _prepared(call: _Call, check: bool = True) -> tuple[_Fixed, tuple[Tensor | N
     """What the kernels take, checked; None where the public functions are to do it one by one."""
     data, encoder, posterior, prior, sigma, C, bias, seed, stream, options = call
     tensors: tuple[Any, ...] = (*data, *encoder, posterior.V, prior.V, sigma, C, bias, seed, stream)
-    if options.backend == "reference" or isinstance(options.a, Tensor):
+    if options.backend == "reference" or isinstance(options.a, Tensor) or not options.first_step >= 0:
         return None
     if check and (not plain(tensors) or _needs_gradient(*data)):
         return None
@@ -234,6 +236,20 @@ def _prepared(call: _Call, check: bool = True) -> tuple[_Fixed, tuple[Tensor | N
         stream = usual_streams(len(C), data.y.shape[1], C) if stream is None else stream
     fixed = _Fixed(data, seed, stream, (hidden, prior_hidden), options)
     return fixed, (*encoder, row, posterior.V, prior_row, prior.V, sigma, C, bias)
+
+
+def _check_weights(call: _Call, *weights: Tensor) -> None:
+    """ValueError or TypeError for weights of the terms that are not one number for each trial of each model."""
+    for name, weight in zip(("weight_nll", "weight_kl"), weights, strict=True):
+        if not isinstance(weight, Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(weight).__name__}")
+        E, B = len(call.C), call.data.y.shape[1]
+        if weight.shape != (E, B):
+            raise ValueError(f"{name}: expected [E={E}, B={B}], got {list(weight.shape)}")
+        if (weight.dtype, weight.device) != (call.C.dtype, call.C.device):
+            raise TypeError(
+                f"{name}: expected {call.C.dtype} on {call.C.device} as C, got {weight.dtype} on {weight.device}"
+            )
 
 
 def _needs_gradient(*tensors: Tensor | None) -> bool:
@@ -264,6 +280,13 @@ def _op_by_op(
     return LatentSdeElbo(nll, divergence(mu, path.mu, sigma, options.a))
 
 
+def _mapped(function: Callable[[Any], Any], x: Any) -> Any:
+    """Tuples, named or not, with the function of each entry; anything else as it is."""
+    if not isinstance(x, tuple):
+        return x
+    return type(x)(*map(function, x)) if hasattr(x, "_fields") else tuple(map(function, x))
+
+
 def _gradient_op_by_op(weight_nll: Tensor, weight_kl: Tensor, call: _Call) -> ElboGradient:
     """The same by autograd."""
     learnt = call.encoder, call.posterior, call.prior, call.sigma, call.C, call.bias
@@ -273,7 +296,7 @@ def _gradient_op_by_op(weight_nll: Tensor, weight_kl: Tensor, call: _Call) -> El
         if isinstance(x, Tensor):
             leaves.append(x.detach().requires_grad_())
             return leaves[-1]
-        return x if x is None else type(x)(*map(leaf, x)) if hasattr(x, "_fields") else tuple(map(leaf, x))
+        return _mapped(leaf, x)
 
     with torch.enable_grad():
         encoder, posterior, prior, sigma, C, bias = map(leaf, learnt)
@@ -281,9 +304,7 @@ def _gradient_op_by_op(weight_nll: Tensor, weight_kl: Tensor, call: _Call) -> El
         found = iter(torch.autograd.grad((weight_nll * nll + weight_kl * kl).sum(), leaves, materialize_grads=True))
 
     def gradient(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            return next(found)
-        return x if x is None else type(x)(*map(gradient, x)) if hasattr(x, "_fields") else tuple(map(gradient, x))
+        return next(found) if isinstance(x, Tensor) else _mapped(gradient, x)
 
     return ElboGradient(nll.detach(), kl.detach(), *map(gradient, learnt))
 
@@ -388,7 +409,7 @@ class _Bound(torch.autograd.Function):
     def forward(ctx: Any, fixed: _Fixed, *parameters: Tensor | None) -> tuple[Tensor, Tensor]:
         nll, kl, apart = _forward(ctx, fixed, parameters)
         # with everything that the kernels keep, so that torch sees what was changed meanwhile
-        ctx.save_for_backward(apart, parameters[8], fixed.data.x, *parameters)
+        ctx.save_for_backward(apart, parameters[8], *fixed.data, fixed.noise_seed, fixed.noise_stream, *parameters)
         return nll, kl
 
     @staticmethod

@@ -64,9 +64,9 @@ def adam_update(
     if clip:
         gradients = gradients * (clip / (norm + 1e-6)).clamp(max=1.0)[:, None]
     there = alive[:, None]
-    gradients = torch.where(there, gradients, 0)
-    mean.lerp_(gradients, 1 - betas[0])
-    square.mul_(betas[1]).addcmul_(gradients, gradients, value=1 - betas[1])
+    gradients, moving = torch.where(there, gradients, 0), there.to(values.dtype)
+    mean.lerp_(gradients, (1 - betas[0]) * moving)
+    square.mul_(1 - (1 - betas[1]) * moving).addcmul_(gradients, gradients, value=1 - betas[1])
     change = mean * (rate * alive)[:, None]
     if divided:
         change.div_(square.sqrt().add_(eps))

@@ -101,3 +101,36 @@ def test_the_drifts_own_functions_take_packed_weights():
     assert torch.equal(gated_drift(z, weights, x=x, V=V), gated_drift(z, row, x=x, V=V))
     with pytest.raises(ValueError, match=r"weights.row: expected \[E, P="):
         gated_drift(z, row._replace(row=row.row[:, 1:]))
+
+
+def test_packed_weights_through_the_definition():
+    values = packed(arguments(present="x lengths noise_seed"))
+    expected = latent_sde_elbo_gradient(*weights_of(values), **values)
+    found = latent_sde_elbo_gradient(*weights_of(values), **values, backend="reference")
+    pairs = [(getattr(found, n), getattr(expected, n)) for n in ("nll", "kl", "C", "sigma")]
+    for a, b in [*pairs, (found.posterior.V, expected.posterior.V)]:
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(found.prior.weights.row, expected.prior.weights.row, rtol=1e-9, atol=1e-10)
+    assert found.prior.weights.hidden == (5,)
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (torch.ones(2, 1).double(), ValueError, r"weight_kl: expected \[E=2, B=4\], got \[2, 1\]"),
+        (torch.ones(4).double(), ValueError, r"weight_kl: expected \[E=2, B=4\], got \[4\]"),
+        (torch.ones(2, 4), TypeError, "weight_kl: expected torch.float64 on cpu as C, got torch.float32 on cpu"),
+        (1.0, TypeError, "weight_kl: expected a tensor, got float"),
+    ],
+)
+def test_refuses_weights(weight, error, message):
+    values = arguments(present="x")
+    with pytest.raises(error, match=message):
+        latent_sde_elbo_gradient(weights_of(values)[0], weight, **values)
+
+
+def test_a_step_before_the_first_is_refused_on_every_call():
+    values = arguments(present="noise_seed")
+    latent_sde_elbo(**values)
+    with pytest.raises(ValueError, match="first_step"):
+        latent_sde_elbo(**values, first_step=-1)

@@ -31,16 +31,28 @@ class FusedGradient:
         self.encoder = self._encoder(values)
         self.s, self.C = values["s"], values[f"readout.{session}.C"]
         self.bias = values.get(f"readout.{session}.bias")
-        drifts, order = [], [x.flatten() for x in self._encoder(places)]
-        packed = [packed_weights(_drift(places, part, depth)) for part in ("posterior", "flow")]
-        self.places = torch.cat([row[0] for row, _ in packed])  # of the packed weights
+        self.tied = module.posterior is None
+        parts = ("flow",) if self.tied else ("posterior", "flow")
+        packed = [packed_weights(_drift(places, part, depth)) for part in parts]
+        Vs = [values.get(f"{part}.own.V") for part in parts]
+        order, gathered = [x.flatten() for x in self._encoder(places)], [row[0] for row, _ in packed]
+        if self.tied:  # the flow's rows for the inputs, then the encoder's own
+            V = torch.cat([places[n] for n in ("flow.own.V", "correction.V") if n in places], 1)
+            gathered.append(V.flatten())
+            order += [gathered[0], V.flatten()]
+        else:
+            for part, (row, _) in zip(parts, packed, strict=True):
+                order.append(row[0])
+                if f"{part}.own.V" in places:
+                    order.append(places[f"{part}.own.V"].flatten())
+        self.places = torch.cat(gathered)  # of what the kernels take in one row
         self.rows = stack.values.new_empty(len(self.s), len(self.places))
-        rows = self.rows.split([row.shape[1] for row, _ in packed], 1)
-        for part, row, (places_, hidden) in zip(("posterior", "flow"), rows, packed, strict=True):
-            drifts.append(DrivenDrift(PackedWeights(row, M, hidden), values.get(f"{part}.own.V")))
-            order.append(places_[0])
-            if drifts[-1].V is not None:
-                order.append(places[f"{part}.own.V"].flatten())
+        rows = self.rows.split([len(x) for x in gathered], 1)
+        drifts = [
+            DrivenDrift(PackedWeights(row, M, hidden), V) for row, (_, hidden), V in zip(rows, packed, Vs, strict=False)
+        ]
+        if self.tied:
+            drifts.insert(0, drifts[0]._replace(V=rows[1].unflatten(1, V.shape[1:])))
         self.posterior, self.prior = drifts
         order += [places["s"].flatten(), places[f"readout.{session}.C"].flatten()]
         if self.bias is not None:
@@ -95,11 +107,12 @@ class FusedGradient:
         return [slice(first, min(first + few, E)) for first in range(0, E, few)]
 
     def _of_models(self, at: slice) -> _Part:
-        drifts = (
-            drift._replace(weights=drift.weights._replace(row=drift.weights.row[at]), V=_of(drift.V, at))  # type: ignore[call-arg]
-            for drift in (self.posterior, self.prior)
-        )
-        return _Part(at, GruWeights(*(x[at] for x in self.encoder)), *drifts, self.C[at], _of(self.bias, at))
+        def some(drift: DrivenDrift) -> DrivenDrift:
+            assert isinstance(drift.weights, PackedWeights)
+            return DrivenDrift(drift.weights._replace(row=drift.weights.row[at]), _of(drift.V, at))
+
+        encoder, bias = GruWeights(*(x[at] for x in self.encoder)), _of(self.bias, at)
+        return _Part(at, encoder, some(self.posterior), some(self.prior), self.C[at], bias)
 
     def _some_models(
         self, part: _Part, trials: Trials, noise_seed: Tensor, first_step: int, weight_nll: Tensor, weight_kl: Tensor
@@ -113,7 +126,10 @@ class FusedGradient:
             check=not self._known, **self.module.bound_options(len(share), trials, noise_seed, first_step),
         )  # fmt: skip
         parts: list[Tensor | None] = [*found.encoder]
-        for drift in (found.posterior, found.prior):
+        drifts = found.posterior, found.prior
+        if self.tied:
+            drifts = (_sum_of_tied(*drifts),)
+        for drift in drifts:
             assert isinstance(drift.weights, PackedWeights)
             parts += [drift.weights.row, drift.V]
         parts += [found.sigma * sigma * (1 - share), found.C, found.bias, *(x if whole else x[at] for x in self.zeros)]
@@ -136,6 +152,15 @@ class _Part(NamedTuple):
 def _of(x: Tensor | None, at: slice) -> Any:
     """Some models' part of what is each model's own."""
     return x if x is None or x.shape[0] == 1 else x[at]
+
+
+def _sum_of_tied(posterior: DrivenDrift, prior: DrivenDrift) -> DrivenDrift:
+    """The gradient of weights that are the posterior's and the prior's: V's first rows are those of the prior."""
+    assert isinstance(posterior.weights, PackedWeights) and isinstance(prior.weights, PackedWeights)
+    assert posterior.V is not None
+    if prior.V is not None:
+        posterior.V[:, : prior.V.shape[1]] += prior.V
+    return DrivenDrift(posterior.weights._replace(row=posterior.weights.row + prior.weights.row), posterior.V)
 
 
 def _drift(named: Mapping[str, Tensor], part: str, depth: int) -> GatedWeights:

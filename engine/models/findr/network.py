@@ -113,11 +113,14 @@ class Findr(nn.Module):
         options = (self.a, self.sigma, noise_seed, trials.lengths, T, first_step)
         if self.posterior is not None:
             return Path(*self.posterior.roll_out(z0, trials.inputs, *options, e=e))
+        assert isinstance(self.flow, GatedFlow)
+        return Path(*self.flow.roll_out(z0, trials.inputs, *options, e=e, V=self._tied_V(trials)))
+
+    def _tied_V(self, trials: Trials) -> Tensor:
+        """The flow's weights of the inputs, then those by which the encoder adds to it."""
         assert isinstance(self.flow, GatedFlow) and self.correction is not None
-        V = self.correction["V"]
-        if trials.inputs is not None:
-            V = torch.cat((self.flow.own["V"], V), 1)
-        return Path(*self.flow.roll_out(z0, trials.inputs, *options, e=e, V=V))
+        V: Tensor = self.correction["V"]
+        return V if trials.inputs is None else torch.cat((self.flow.own["V"], V), 1)
 
     def infer(self, trials: Trials, session: int, noise_seed: Tensor | None, first_step: int = 0) -> Path:
         """A sample of the posterior given the counts, or without a seed its path without noise."""
@@ -131,10 +134,11 @@ class Findr(nn.Module):
         if not self.fused:
             path = self.infer(trials, session, noise_seed, first_step)
             return self.score(path.z, trials, session).nll, self.kl(path, trials)
-        assert self.posterior is not None and isinstance(self.flow, GatedFlow)
-        own = self.readout[session]
+        assert isinstance(self.flow, GatedFlow)
+        own, prior = self.readout[session], self.flow.driven()
+        posterior = prior._replace(V=self._tied_V(trials)) if self.posterior is None else self.posterior.driven()
         return latent_sde_elbo(
-            trials.counts, self.encoder.weights(session), self.posterior.driven(), self.flow.driven(), self.C(session),
+            trials.counts, self.encoder.weights(session), posterior, prior, self.C(session),
             sigma=self.sigma, bias=own["bias"] if "bias" in own else None,  # type: ignore[operator,index]
             **self.bound_options(self.n_models, trials, noise_seed, first_step),
         )  # fmt: skip
@@ -154,8 +158,8 @@ class Findr(nn.Module):
 
     @property
     def fused(self) -> bool:
-        """Whether `elbo` is a single call: a posterior of its own, a free flow, and no task-irrelevant part."""
-        return self.posterior is not None and isinstance(self.flow, GatedFlow) and self.irrelevant is None
+        """Whether `elbo` is a single call: a free flow and no task-irrelevant part."""
+        return isinstance(self.flow, GatedFlow) and self.irrelevant is None
 
     def kl(self, path: Path, trials: Trials) -> Tensor:
         """Divergence [E, B] of the posterior from the prior along its path, both drifts at the same state."""

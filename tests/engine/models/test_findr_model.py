@@ -128,7 +128,7 @@ CONFIGURATIONS = {
     "preset": (SMALL, True),
     "one hidden layer, bias": (dataclasses.replace(SMALL, features=(6,), model=ModelConfig(bias=True)), True),
     "exponential link": (dataclasses.replace(SMALL, model=ModelConfig(link="exp", noise_level=0.5)), True),
-    "tied posterior": (dataclasses.replace(SMALL, model=ModelConfig(posterior="tied")), False),
+    "tied posterior": (dataclasses.replace(SMALL, model=ModelConfig(posterior="tied")), True),
     "line": (dataclasses.replace(SMALL, model=ModelConfig(flow="line")), False),
     "bistable": (dataclasses.replace(SMALL, model=ModelConfig(flow="bistable", bias=True)), False),
     "irrelevant GRU": (dataclasses.replace(SMALL, model=ModelConfig(irrelevant_size=5)), False),
