@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_latent_sde_elbo import CASES, arguments, parameters, with_gradients
+from test_latent_sde_elbo import CASES, EVERYTHING, arguments, one_node, parameters, with_gradients
 from torch import Tensor
 
 from neurorbit.bindings.latent_sde_elbo import latent_sde_elbo, latent_sde_elbo_gradient
@@ -134,3 +134,14 @@ def test_a_step_before_the_first_is_refused_on_every_call():
     latent_sde_elbo(**values)
     with pytest.raises(ValueError, match="first_step"):
         latent_sde_elbo(**values, first_step=-1)
+
+
+@pytest.mark.parametrize("name", ("y", "x", "lengths", "baseline_trial", "baseline_time", "noise_seed"))
+def test_data_that_changed_before_the_adjoint_are_noticed(name):
+    values = arguments(present=EVERYTHING)
+    values["lengths"] = values["lengths"].clone()
+    values["C"].requires_grad_()
+    nll = one_node(values).nll
+    values[name].fill_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        nll.sum().backward()

@@ -126,7 +126,7 @@ class FusedGradient:
             check=not self._known, **self.module.bound_options(len(share), trials, noise_seed, first_step),
         )  # fmt: skip
         parts: list[Tensor | None] = [*found.encoder]
-        drifts = found.posterior, found.prior
+        drifts: tuple[DrivenDrift, ...] = (found.posterior, found.prior)
         if self.tied:
             drifts = (_sum_of_tied(*drifts),)
         for drift in drifts:
