@@ -4,6 +4,8 @@ the same model, and what a model costs inside an ensemble."""
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal, cast
@@ -13,7 +15,7 @@ import torch
 from benchmarks.competitors.findr.eager import EagerFindr
 from benchmarks.competitors.findr.jax_scan import JaxFindr
 from benchmarks.contract import RedContract
-from benchmarks.provenance import provenance
+from benchmarks.provenance import ROOT, provenance
 from benchmarks.timing import Call, Timing, interleaved
 from benchmarks.workload import OURS
 from neurorbit.engine.data.spike_trials import SpikeTrials
@@ -117,9 +119,21 @@ def _jax_call(model: JaxFindr, ours: _Step) -> Call:
     return step, model.wait
 
 
+def compile_elsewhere() -> None:
+    """A step of a small fit in a process of its own leaves the compiled kernels in numba's cache.
+
+    What compiling them here would leave in memory makes every later step a quarter slower, as no fit is but the first.
+    """
+    program = "from benchmarks.systems.findr import _Step, _trials, FindrConfig; "
+    program += "_Step(FindrConfig(fold=(0,), device='cpu', encoder_size=8, features=(8,)), _trials(True), 'cpu')()"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def measure(device: str, *, quick: bool = False, say: Callable[[str], None] = lambda _: None) -> list[Row]:
     """Seconds per step of one model, of both competitors, and of ensembles."""
     trials = _trials(quick)
+    if device == "cpu" and not quick:
+        compile_elsewhere()
     chosen = cast(Literal["cpu", "cuda"], device)
     config = FindrConfig(fold=(0,), device=chosen, encoder_size=8 if quick else 50, features=(8,) if quick else (30,))
     ours = _Step(config, trials, device)
