@@ -33,9 +33,9 @@ def sample(case: Case, generator: torch.Generator, dtype: torch.dtype) -> Argume
         return torch.randn(*shape, generator=generator, dtype=torch.float64).mul(scale).to(dtype)
 
     values: Arguments = {a.name: None for a in ARGUMENTS}
-    values["W"] = normal(E, D, H, 3 * H, scale=0.7 / H**0.5)
     if "drive" in present:
         values["drive"] = normal(E, B, T, D, 3 * H)
+    values["W"] = normal(E, D, H, 3 * H, scale=0.7 / H**0.5)
     if "b" in present:
         values["b"] = normal(E, D, 3 * H, scale=0.5)
     rows = 1 if case.options["shared_data"] else E
