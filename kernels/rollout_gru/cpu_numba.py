@@ -212,7 +212,8 @@ def backward_tasks(begin, end, share, address, like):
     wants_drive, wants_W, wants_inputs, before_row = where[0] != 0, where[1] != 0, where[11] != 0, S[21]
     has_dh, has_final = where[3] != 0, where[4] != 0
     G, R = 3 * H, N + U
-    numbers, values, inputs = np.empty(R + 1, np.int64), np.empty(R + 1, like.dtype), np.zeros(gate_row, like.dtype)
+    numbers, values = np.empty(R, np.int64), np.empty(R, like.dtype)
+    inputs, of_bias = np.zeros(gate_row, like.dtype), np.zeros(gate_row, like.dtype)
     at_once = max(1, CHUNK // rows)
     inside = np.empty(at_once * rows * gate_row, like.dtype)
     before = np.empty(at_once * rows * before_row, like.dtype)
@@ -303,8 +304,14 @@ def backward_tasks(begin, end, share, address, like):
                     found = list_events(
                         numbers, values, code, where[9], y0 + at * N, N, y_models * B * T * N, signals, at * U, U
                     )
-                    numbers[found], values[found] = R, 1  # the bias
-                    add_input_gradient(input_sums, inputs, numbers, values, found + 1, gate_row)
+                    add_input_gradient(input_sums, inputs, numbers, values, found, gate_row)
+                    for j in range(0, gate_row, LANES):
+                        store_first(of_bias, j, load_at(of_bias, j) + load_at(inputs, j), LANES)
+            if wants_inputs:  # the bias, summed over the sequences first: fewer roundings
+                for j in range(0, gate_row, LANES):
+                    last = load_at(input_sums, R * gate_row + j) + load_at(of_bias, j)
+                    store_first(input_sums, R * gate_row + j, last, LANES)
+                of_bias[:] = 0
             add_product(g, 0, row, inside, held * gate_row, gate_row, 1, turned, 0, G, count, H, width)
             held += count
             if held + count > at_once * rows or s == 0:
